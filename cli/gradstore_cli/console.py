@@ -1,0 +1,197 @@
+"""How the command line speaks: results on stdout; notes, errors and progress on stderr."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import sys
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, is_dataclass
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+import click
+
+__all__ = [
+    "Bar",
+    "count",
+    "duration",
+    "emit",
+    "emit_json",
+    "error",
+    "facts",
+    "log",
+    "percent",
+    "progress",
+    "say",
+    "size",
+    "table",
+]
+
+PLAIN_INTERVAL = 30.0  # seconds between two progress lines where there is no terminal to draw a bar on
+
+
+def emit(text: str) -> None:
+    """Print a result on stdout."""
+    click.echo(text)
+
+
+def emit_json(value: Any) -> None:
+    """Print `value` as the one JSON document on stdout."""
+    click.echo(json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def say(text: str) -> None:
+    """Print a note for people on stderr."""
+    click.echo(text, err=True)
+
+
+def log(text: str) -> None:
+    """Print a note on stderr without tearing a progress bar that is being drawn."""
+    from tqdm import tqdm
+
+    tqdm.write(text, file=sys.stderr)
+
+
+def error(message: str) -> None:
+    """Print one line on stderr: red on a terminal, unless NO_COLOR is set (https://no-color.org)."""
+    line = f"error: {' '.join(message.splitlines())}"
+    colour = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
+    click.echo(click.style(line, fg="red") if colour else line, err=True)
+
+
+def plain(value: Any) -> Any:
+    """JSON values for records, paths, numbers and arrays; a number that JSON lacks (NaN, infinity) is null."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return plain(asdict(value))
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if hasattr(value, "tolist"):  # arrays and scalars, without importing numpy
+        return plain(value.tolist())
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, Iterable):
+        return [plain(item) for item in value]
+    return str(value)
+
+
+def count(number: int) -> str:
+    """A whole number with separators, such as ``24,560``."""
+    return f"{number:,}"
+
+
+def size(number: float) -> str:
+    """Bytes with a decimal unit, such as ``201 MB``."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if number < 999.5:
+            return f"{number:.0f} {unit}" if unit == "B" or number >= 9.95 else f"{number:.1f} {unit}"
+        number /= 1000
+    return f"{number:,.1f} TB"
+
+
+def duration(seconds: float) -> str:
+    """A time span in its two largest units, such as ``2 h 05 min``."""
+    if seconds < 59.5:
+        return f"{seconds:.1f} s" if seconds < 9.95 else f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02} s"
+    return f"{minutes // 60} h {minutes % 60:02} min"
+
+
+def percent(share: float) -> str:
+    """A share as per cent, such as ``3.1 %``."""
+    return f"{100 * share:.1f} %"
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[str] = ()) -> str:
+    """Columns two spaces apart under `header`; those named in `right` are aligned to the right."""
+    lines = [list(header), *(list(row) for row in rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
+    aligned = (
+        "  ".join(
+            cell.rjust(width) if name in right else cell.ljust(width)
+            for cell, width, name in zip(line, widths, header, strict=True)
+        )
+        for line in lines
+    )
+    return "\n".join(line.rstrip() for line in aligned)
+
+
+def facts(pairs: Mapping[str, str], indent: str = "") -> str:
+    """One line for each name and value, the values aligned; empty values are left out."""
+    shown = {name: value for name, value in pairs.items() if value}
+    width = max(map(len, shown), default=0)
+    return "\n".join(f"{indent}{name.ljust(width)}  {value}" for name, value in shown.items())
+
+
+class Bar(Protocol):
+    """What the library's functions are given to report progress on."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> bool | None: ...
+
+    def update(self, n: int) -> Any:
+        """Count `n` more units as done."""
+
+    def close(self) -> None:
+        """Say that the work has ended."""
+
+
+class PlainBar:
+    """Progress as occasional lines, for logs and pipes."""
+
+    def __init__(self, total: int, unit: str, label: str) -> None:
+        self.total, self.unit, self.label = total, unit, label
+        self.done = 0
+        self.started = self.spoke = time.monotonic()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def update(self, n: int) -> None:
+        """Count `n` more units; speak if nothing was said for a while."""
+        self.done += n
+        now = time.monotonic()
+        if now - self.spoke < PLAIN_INTERVAL or not 0 < self.done < self.total:
+            return
+        self.spoke = now
+        left = (now - self.started) * (self.total - self.done) / self.done
+        say(f"{self._state()} ({percent(self.done / self.total)}), about {duration(left)} left")
+
+    def close(self) -> None:
+        """Say how far it came and how long that took."""
+        say(f"{self._state()} in {duration(time.monotonic() - self.started)}")
+
+    def _state(self) -> str:
+        return f"{self.label}: {count(self.done)} of {count(self.total)} {self.unit}"
+
+
+def progress(total: int, unit: str, label: str) -> Bar:
+    """Return a bar on stderr if that is a terminal, else one that prints a line now and then.
+
+    Parameters
+    ----------
+    total : int
+        Units until the work is done.
+    unit : str
+        Plural noun of what is counted, such as ``"tokens"``.
+    label : str
+        What is being done, such as ``"extract pool"``.
+    """
+    if not sys.stderr.isatty():
+        return PlainBar(total, unit, label)
+    from tqdm import tqdm
+
+    bar: Bar = tqdm(total=total, unit=f" {unit}", desc=label, unit_scale=True, file=sys.stderr, dynamic_ncols=True)
+    return bar
