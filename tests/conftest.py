@@ -25,3 +25,70 @@ def shared() -> Path:
     if not (folder / "golden").is_dir():
         pytest.skip("needs ../shared (models, data, golden files), which is not here")
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny random Llama in ``base/`` and a run folder with two trained LoRA checkpoints, without a tokenizer.
+
+    Trained by hand for a few steps, and saved the way the Trainer saves: two parameter groups, integer keys.
+    """
+    import json
+
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    folder = tmp_path_factory.mktemp("tiny")
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=64,
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=128,
+    )
+    base = LlamaForCausalLM(config)
+    base.save_pretrained(folder / "base")
+    lora = LoraConfig(
+        r=4, lora_alpha=8, target_modules=["q_proj", "k_proj", "v_proj", "o_proj"], task_type="CAUSAL_LM"
+    )
+    model = get_peft_model(base, lora)
+    model.peft_config["default"].base_model_name_or_path = str(folder / "base")
+    trained = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW([{"params": trained, "weight_decay": 0.0}, {"params": []}], lr=1e-2)
+    history = []
+    for step in range(1, 9):
+        tokens = torch.randint(0, 64, (4, 12))
+        model(input_ids=tokens, labels=tokens).loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        history.append({"step": step, "epoch": step / 4, "learning_rate": 1e-2 / step})
+        if step % 4 == 0:
+            checkpoint = folder / "run" / f"checkpoint-{step}"
+            model.save_pretrained(checkpoint)
+            torch.save(optimizer.state_dict(), checkpoint / "optimizer.pt")
+            state = {"global_step": step, "epoch": step / 4, "log_history": history}
+            (checkpoint / "trainer_state.json").write_text(json.dumps(state))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def token_rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Sixty pre-tokenised rows of mixed length, one of them without a learned token."""
+    import json
+    import random
+
+    path = tmp_path_factory.mktemp("rows") / "rows.jsonl"
+    draw = random.Random(1)
+    with path.open("w") as file:
+        for number in range(60):
+            size = draw.randint(4, 40)
+            tokens = [draw.randrange(64) for _ in range(size)]
+            cut = size if number == 17 else draw.randint(1, size - 1)
+            labels = [-100] * cut + tokens[cut:]
+            row = {"id": f"row-{number}", "dataset": "ab"[number % 2], "input_ids": tokens, "labels": labels}
+            file.write(json.dumps(row) + "\n")
+    return path

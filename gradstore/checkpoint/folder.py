@@ -67,7 +67,9 @@ def find_checkpoints(path: str | Path) -> list[CheckpointFolder]:
     """
     folder = Path(path).resolve()
     if not folder.is_dir():
-        raise CheckpointError(f"{path}: no such folder; give a checkpoint folder or a run folder that holds some")
+        raise CheckpointError(
+            f"{path}: no such folder; give a checkpoint folder or a run folder that holds some"
+        )
     inside = sorted((p for p in folder.glob("checkpoint-*") if (p / ADAPTER_CONFIG).is_file()), key=_by_step)
     if inside:
         return [_read(p) for p in inside]
@@ -100,9 +102,13 @@ def _read(path: Path) -> CheckpointFolder:
         raise CheckpointError(f"{path}: no adapter weights; looked for {' and '.join(ADAPTER_WEIGHTS)}")
     lora = _read_json(path / ADAPTER_CONFIG)
     if lora.get("peft_type") != "LORA":
-        raise CheckpointError(f"{path}: the adapter is {lora.get('peft_type')!r}; only LORA adapters are supported")
+        raise CheckpointError(
+            f"{path}: the adapter is {lora.get('peft_type')!r}; only LORA adapters are supported"
+        )
     state = _read_json(path / "trainer_state.json") if (path / "trainer_state.json").is_file() else {}
-    return CheckpointFolder(path, lora, weights, int(state.get("global_step") or 0), _learning_rate_weight(state))
+    return CheckpointFolder(
+        path, lora, weights, int(state.get("global_step") or 0), _learning_rate_weight(state)
+    )
 
 
 def _read_json(path: Path) -> dict[str, Any]:

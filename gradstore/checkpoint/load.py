@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ import torch
 from torch import nn
 
 from gradstore.checkpoint.folder import CheckpointFolder, files_digest
+from gradstore.checkpoint.safe import load_tensors
 from gradstore.errors import CheckpointError, IncompatibleError
 
 __all__ = ["LoadedModel", "load_model", "load_tokenizer"]
@@ -66,22 +69,50 @@ def load_model(
         If the adapter does not fit the base model; the message names the first matrix that differs.
     """
     from peft import PeftModel
+    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
 
     base = base or checkpoint.base
     if base is None:
-        raise CheckpointError(f"{checkpoint.path}: the adapter does not name its base model; give it with `--base`")
+        raise CheckpointError(
+            f"{checkpoint.path}: the adapter does not name its base model; give it with `--base`"
+        )
     if checkpoint.lora.get("use_dora"):
         raise CheckpointError(f"{checkpoint.path}: a DoRA adapter; only plain LoRA (and rsLoRA) is supported")
-    try:
-        model = AutoModelForCausalLM.from_pretrained(base, dtype=getattr(torch, dtype), trust_remote_code=False)
-    except (OSError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise CheckpointError(f"base model {base}: cannot be loaded: {reason} (choose another with `--base`)") from error
-    check_adapter_fits(checkpoint, model, base)
-    model = PeftModel.from_pretrained(model, str(checkpoint.path), is_trainable=True)
+    with quiet_libraries():
+        try:
+            model = AutoModelForCausalLM.from_pretrained(
+                base, dtype=getattr(torch, dtype), trust_remote_code=False
+            )
+        except (OSError, ValueError, SafetensorError) as error:
+            reason = str(error).splitlines()[0]
+            raise CheckpointError(
+                f"base model {base}: cannot be loaded: {reason} (choose another with `--base`)"
+            ) from error
+        check_adapter_fits(checkpoint, model, base)
+        model = PeftModel.from_pretrained(model, str(checkpoint.path), is_trainable=True)
     model = model.to(device).eval()
     return LoadedModel(model, _lora_linears(model, checkpoint), base, base_digest(base))
+
+
+@contextmanager
+def quiet_libraries() -> Iterator[None]:
+    """Keep transformers' bars off the terminal: gradstore has its own.
+
+    Also silences the FutureWarning that peft 0.21 provokes in transformers 5 (a renamed attribute); users can do
+    nothing about it.
+    """
+    from transformers.utils import logging
+
+    had_bars = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
+            yield
+    finally:
+        if had_bars:
+            logging.enable_progress_bar()
 
 
 def check_adapter_fits(checkpoint: CheckpointFolder, model: nn.Module, base: str) -> None:
@@ -154,7 +185,7 @@ def _adapter_shapes(checkpoint: CheckpointFolder) -> Iterator[tuple[str, tuple[i
         except SafetensorError as error:
             raise CheckpointError(f"{checkpoint.weights}: damaged: {error}") from error
     else:
-        for name, tensor in torch.load(checkpoint.weights, map_location="cpu", weights_only=True).items():
+        for name, tensor in load_tensors(checkpoint.weights).items():
             yield name, tuple(tensor.shape)
 
 

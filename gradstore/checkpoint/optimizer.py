@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from gradstore.checkpoint.safe import load_tensors
 from gradstore.errors import CheckpointError, IncompatibleError
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def load_moments(folder: Path, parameters: Sequence[tuple[str, tuple[int, ...]]]
     path = folder / OPTIMIZER_FILE
     if not path.is_file():
         raise CheckpointError(f"{folder}: no optimizer state; looked for {OPTIMIZER_FILE}. Either {WAYS_OUT}")
-    file = _load(path)
+    file = load_tensors(path)
     state, groups = file.get("state"), file.get("param_groups")
     if not isinstance(state, dict) or not isinstance(groups, list) or not groups:
         raise CheckpointError(f"{path}: not the state of a torch optimizer. Either {WAYS_OUT}")
@@ -74,7 +74,9 @@ def load_moments(folder: Path, parameters: Sequence[tuple[str, tuple[int, ...]]]
             f"{path}: holds moments of {len(order)} parameters, but the adapter trains {len(parameters)};"
             " the optimizer state belongs to another adapter"
         )
-    first, second, steps = {}, {}, {0}
+    first: dict[str, torch.Tensor] = {}
+    second: dict[str, torch.Tensor] = {}
+    steps = {0}
     for index, (name, shape) in zip(order, parameters, strict=True):
         entry = state.get(index)
         if not isinstance(entry, dict) or "exp_avg" not in entry or "exp_avg_sq" not in entry:
@@ -89,17 +91,6 @@ def load_moments(folder: Path, parameters: Sequence[tuple[str, tuple[int, ...]]]
             into[name] = entry[key].float()
         steps.add(int(entry.get("step", 0)))
     betas = groups[0].get("betas", (0.9, 0.999))
-    return Moments(first, second, max(steps), (float(betas[0]), float(betas[1])), float(groups[0].get("eps", 1e-8)))
-
-
-def _load(path: Path) -> dict[str, Any]:
-    import torch
-
-    try:
-        file = torch.load(path, map_location="cpu", weights_only=True)
-    except (UnpicklingError, RuntimeError, EOFError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise CheckpointError(f"{path}: not loaded, since it holds more than data or is damaged: {reason}") from error
-    if not isinstance(file, dict):
-        raise CheckpointError(f"{path}: not the state of a torch optimizer. Either {WAYS_OUT}")
-    return file
+    return Moments(
+        first, second, max(steps), (float(betas[0]), float(betas[1])), float(groups[0].get("eps", 1e-8))
+    )

@@ -1,0 +1,1 @@
+"""Model + batch -> per-example gradients -> direction -> projection -> store."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import json
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -84,7 +84,9 @@ class ChunkComputer:
         def consume(parameter: int, gradients: torch.Tensor) -> None:
             energy.append(gradients.square().sum(1))
             for direction in self.directions:
-                self.projector.add(buffers[direction.name], parameter, direction.transform(parameter, gradients))
+                self.projector.add(
+                    buffers[direction.name], parameter, direction.transform(parameter, gradients)
+                )
 
         losses = self.engine.run(batch, consume)
         rows = {name: self.projector.finish(buffer).cpu().numpy() for name, buffer in buffers.items()}

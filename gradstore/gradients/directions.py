@@ -71,7 +71,11 @@ class Direction:
             return gradients
         if self.name == "sign":
             return torch.sign(gradients)
-        root = torch.addcmul(self.second[parameter], gradients, gradients, value=self.added).add_(self.inside).sqrt_()
+        root = (
+            torch.addcmul(self.second[parameter], gradients, gradients, value=self.added)
+            .add_(self.inside)
+            .sqrt_()
+        )
         if self.outside:
             root.add_(self.outside)
         if not self.offset:
@@ -80,7 +84,10 @@ class Direction:
 
 
 def prepare_directions(
-    names: Sequence[str], parameters: Sequence[tuple[str, tuple[int, ...]]], moments: Moments | None, device: str
+    names: Sequence[str],
+    parameters: Sequence[tuple[str, tuple[int, ...]]],
+    moments: Moments | None,
+    device: str,
 ) -> list[Direction]:
     """Directions with their constant terms on `device`, in the order of `names`."""
     return [_prepare(name, [p for p, _ in parameters], moments, device) for name in names]

@@ -50,10 +50,12 @@ class GradientEngine:
     def __enter__(self) -> GradientEngine:
         head = self._model.get_output_embeddings()  # type: ignore[operator]
         if head is None:
-            raise CheckpointError("the model has no output embeddings; only causal language models are supported")
+            raise CheckpointError(
+                "the model has no output embeddings; only causal language models are supported"
+            )
         self._handle = head.register_forward_pre_hook(self._keep_learned)
         for index, linear in enumerate(self._linears):
-            linear.forward = self._observed(index, linear)  # type: ignore[method-assign]
+            linear.forward = self._observed(index, linear)  # type: ignore[method-assign, assignment]
         return self
 
     def __exit__(
@@ -149,13 +151,15 @@ class _Pass:
 
 class _PerExampleLinear(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, inputs: torch.Tensor, weight: torch.Tensor, collector: _Pass, index: int) -> torch.Tensor:
+    def forward(
+        ctx: Any, inputs: torch.Tensor, weight: torch.Tensor, collector: _Pass, index: int
+    ) -> torch.Tensor:
         ctx.save_for_backward(inputs, weight)
         ctx.collector, ctx.index = collector, index
         return functional.linear(inputs, weight)
 
     @staticmethod
-    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, None, None, None]:  # type: ignore[override]
+    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, None, None, None]:
         inputs, weight = ctx.saved_tensors
         per_example = torch.bmm(grad.transpose(1, 2), inputs)
         ctx.collector.receive(ctx.index, per_example.flatten(1).float())

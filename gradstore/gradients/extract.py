@@ -13,7 +13,15 @@ from gradstore.errors import DataError
 from gradstore.gradients.compute import ChunkComputer
 from gradstore.gradients.directions import needs_moments, prepare_directions
 from gradstore.gradients.engine import GradientEngine
-from gradstore.gradients.prepare import Log, Progress, Settings, Tokenised, optional, resolve_checkpoints, tokenise
+from gradstore.gradients.prepare import (
+    Log,
+    Progress,
+    Settings,
+    Tokenised,
+    optional,
+    resolve_checkpoints,
+    tokenise,
+)
 from gradstore.gradients.projection import make_projector, total_size
 from gradstore.records import CheckpointIdentity
 from gradstore.store import Dataset, DatasetWriter
@@ -115,10 +123,11 @@ def extract(
     log = log or (lambda _line: None)
     reports: list[ExtractReport] = []
     tokenised: Tokenised | None = None
+    run: Path | None = None
     for folder in resolve_checkpoints(checkpoints):
-        # One run's checkpoints share a tokenizer, so its rows are tokenised once.
-        if tokenised is None:
-            tokenised = tokenise(job, folder, progress=progress)
+        if tokenised is None or folder.path.parent != run:  # the checkpoints of one run share a tokenizer
+            file = tokenised.file if tokenised else None
+            tokenised, run = tokenise(job, folder, file=file, progress=progress), folder.path.parent
             _describe(tokenised, job, log)
         reports.append(_extract_one(store, folder, tokenised, job, progress, log))
     return reports
@@ -136,7 +145,12 @@ def _describe(tokenised: Tokenised, job: Settings, log: Log) -> None:
 
 
 def _extract_one(
-    store: str | Path, folder: CheckpointFolder, tokenised: Tokenised, job: Settings, progress: Progress | None, log: Log
+    store: str | Path,
+    folder: CheckpointFolder,
+    tokenised: Tokenised,
+    job: Settings,
+    progress: Progress | None,
+    log: Log,
 ) -> ExtractReport:
     directions = job.resolved_directions()
     device = job.resolved_device()
@@ -159,10 +173,14 @@ def _extract_one(
     ) as writer:
         missing = writer.missing()
         if len(missing) < len(writer.chunks):
-            log(f"{folder.name}/{job.name}: {len(writer.chunks) - len(missing)} of {len(writer.chunks)} chunks done before")
+            log(
+                f"{folder.name}/{job.name}: {len(writer.chunks) - len(missing)} of {len(writer.chunks)} chunks done before"
+            )
         projector = make_projector(identity.projection, loaded.parameters, device)
         ready = prepare_directions(directions, loaded.parameters, moments, device)
-        todo = sum(len(examples[i].input_ids) for c in missing for i in writer.chunks[c] if not examples[i].reason)
+        todo = sum(
+            len(examples[i].input_ids) for c in missing for i in writer.chunks[c] if not examples[i].reason
+        )
         started = time.monotonic()
         with GradientEngine(loaded, device) as engine, optional(progress, todo, "tokens", folder.name) as bar:
             computer = ChunkComputer(engine, ready, projector, job.resolved_token_budget(), job.embed_rows)
@@ -207,7 +225,12 @@ def _attributes(tokenised: Tokenised, job: Settings) -> dict[str, Any]:
 
 
 def _report(
-    dataset: Dataset, tokenised: Tokenised, folder: CheckpointFolder, chunks: int, computed: int, seconds: float
+    dataset: Dataset,
+    tokenised: Tokenised,
+    folder: CheckpointFolder,
+    chunks: int,
+    computed: int,
+    seconds: float,
 ) -> ExtractReport:
     invalid: dict[str, int] = {}
     for reason in dataset.reasons:

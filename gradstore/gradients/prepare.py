@@ -88,7 +88,11 @@ class Settings:
         """
         if self.projection not in PROJECTIONS:
             raise UsageError(unknown_name("projection", self.projection, PROJECTIONS))
-        for option, value in (("dim", self.dim), ("chunk-rows", self.chunk_rows), ("token-budget", self.token_budget)):
+        for option, value in (
+            ("dim", self.dim),
+            ("chunk-rows", self.chunk_rows),
+            ("token-budget", self.token_budget),
+        ):
             if value is not None and value < 1:
                 raise UsageError(f"`--{option}` must be at least 1, not {value}")
         if self.max_length < 2:
@@ -135,12 +139,18 @@ def resolve_checkpoints(paths: Sequence[str | Path]) -> list[CheckpointFolder]:
     names = [folder.name for folder in found]
     for name in names:
         if names.count(name) > 1:
-            raise UsageError(f"two checkpoints are called {name!r}; extract them into two stores, or rename a folder")
+            raise UsageError(
+                f"two checkpoints are called {name!r}; extract them into two stores, or rename a folder"
+            )
     return found
 
 
 def tokenise(
-    settings: Settings, checkpoint: CheckpointFolder, *, file: DataFile | None = None, progress: Progress | None = None
+    settings: Settings,
+    checkpoint: CheckpointFolder,
+    *,
+    file: DataFile | None = None,
+    progress: Progress | None = None,
 ) -> Tokenised:
     """Read the data (unless `file` was read already) and turn every row into tokens."""
     file = file or load_rows(settings.data, fmt=settings.fmt)

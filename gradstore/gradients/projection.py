@@ -70,14 +70,24 @@ class BlockSketch:
             for name, size in ((name, int(np.prod(shape))) for name, shape in parameters)
         ]
 
-    def _block(self, spec: ProjectionSpec, name: str, start: int, size: int) -> tuple[int, torch.Tensor, torch.Tensor]:
+    def _block(
+        self, spec: ProjectionSpec, name: str, start: int, size: int
+    ) -> tuple[int, torch.Tensor, torch.Tensor]:
         length = min(spec.dim, size - start)
         buckets, signs = block_randomness(spec.seed, name, start // spec.dim, spec.dim)
         if length == spec.dim:
             # All buckets are hit: read entry by bucket, which is a gather.
             order = np.argsort(buckets)
-            return start, torch.from_numpy(order).to(self.device), torch.from_numpy(signs[order]).to(self.device)
-        return start, torch.from_numpy(buckets[:length]).to(self.device), torch.from_numpy(signs[:length]).to(self.device)
+            return (
+                start,
+                torch.from_numpy(order).to(self.device),
+                torch.from_numpy(signs[order]).to(self.device),
+            )
+        return (
+            start,
+            torch.from_numpy(buckets[:length]).to(self.device),
+            torch.from_numpy(signs[:length]).to(self.device),
+        )
 
     def begin(self, rows: int) -> torch.Tensor:
         return torch.zeros(rows, self.dim, dtype=torch.float32, device=self.device)

@@ -1,0 +1,120 @@
+"""Chat templates: which one is used, and what it writes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from gradstore.data.spans import Span
+from gradstore.errors import DataError, UsageError
+from gradstore.registry import unknown_name
+
+__all__ = ["BUILT_IN", "Template", "template_text"]
+
+# LESS strips the contents and learns the newline after the end token too.
+_LESS = """\
+{% for message in messages %}<|{{ message['role'] }}|>
+{% if message['role'] == 'assistant' -%}
+{% generation %}{{ message['content'] | trim }}{{ eos_token }}{{ '\\n' }}{% endgeneration %}
+{% else %}{{ message['content'] | trim }}{{ '\\n' }}{% endif %}
+{% endfor %}{% if add_generation_prompt %}<|assistant|>{{ '\\n' }}{% endif %}"""
+
+_CHATML = """\
+{% for message in messages %}<|im_start|>{{ message['role'] }}
+{% if message['role'] == 'assistant' -%}
+{% generation %}{{ message['content'] }}<|im_end|>{% endgeneration %}
+{% else %}{{ message['content'] }}<|im_end|>{% endif %}
+{{ '\\n' }}{% endfor %}
+{% if add_generation_prompt %}<|im_start|>assistant{{ '\\n' }}{% endif %}"""
+
+BUILT_IN = {"chatml": _CHATML, "less": _LESS}
+
+# Some templates write today's date: a row must have the same tokens on every day.
+_FIXED_DATE = "{% macro strftime_now(format) %}26 Jul 2024{% endmacro %}"
+
+
+def template_text(template: str | None, tokenizer: Any) -> str:
+    """The Jinja text of a chat template; ``""`` if none is given and the tokenizer has none.
+
+    Parameters
+    ----------
+    template : str or None
+        A built-in name, a path to a file, or the text itself; None for the tokenizer's own.
+    tokenizer : transformers tokenizer
+
+    Raises
+    ------
+    UsageError
+        If `template` is none of these.
+    """
+    if template in BUILT_IN:
+        # The built-in ones stand in for plain text, at whose start many tokenizers put a token of their own.
+        starts_with_bos = tokenizer.bos_token_id in tokenizer("a").input_ids[:1]
+        text = "{{ bos_token }}" * starts_with_bos + BUILT_IN[template]
+    elif template is None:
+        own = tokenizer.chat_template or ""
+        text = own if isinstance(own, str) else own.get("default", "")
+    elif "{{" in template or "{%" in template:
+        text = template
+    else:
+        text = _read(Path(template))
+    return _FIXED_DATE + text if "strftime_now" in text else text
+
+
+def _read(path: Path) -> str:
+    if not path.is_file():
+        raise UsageError(
+            f"{unknown_name('chat template', str(path), BUILT_IN)}; "
+            "or the path of a .jinja file, or a template's text"
+        )
+    return path.read_text(encoding="utf-8")
+
+
+class Template:
+    """A chat template and the special tokens it may write.
+
+    Parameters
+    ----------
+    text : str
+        Jinja source; transformers renders it in its sandbox.
+    special_tokens : mapping
+        The tokenizer's ``special_tokens_map``.
+    """
+
+    def __init__(self, text: str, special_tokens: Mapping[str, Any]) -> None:
+        self._text = text
+        self._special = dict(special_tokens)
+        self.marks_generation = re.search(r"\{%[-+]?\s*generation\s*[-+]?%\}", text) is not None
+
+    def render(
+        self, turns: Sequence[Mapping[str, Any]], where: str, *, prompt: bool = False
+    ) -> tuple[str, list[Span]]:
+        """The text of `turns`, and the spans that ``{% generation %}`` marks in it.
+
+        Parameters
+        ----------
+        turns : sequence of mapping
+        where : str
+            The row's place, for messages.
+        prompt : bool
+            Whether to end with what precedes an answer.
+        """
+        from jinja2 import TemplateError
+        from transformers.utils.chat_template_utils import render_jinja_template
+
+        try:
+            texts, spans = render_jinja_template(
+                conversations=[list(turns)],
+                chat_template=self._text,
+                return_assistant_tokens_mask=self.marks_generation,
+                add_generation_prompt=prompt,
+                **self._special,
+            )
+        except (TemplateError, TypeError, ValueError) as error:
+            raise DataError(
+                f"{where}: the chat template cannot write this conversation: {error}; "
+                "change the row, or name another template with --chat-template"
+            ) from error
+        return texts[0], spans[0] if spans else []
