@@ -43,6 +43,12 @@ class LoadedModel:
     base_digest: str
 
     @property
+    def vocabulary(self) -> int:
+        """How many token ids the model knows."""
+        embeddings: nn.Embedding = self.model.get_input_embeddings()  # type: ignore[operator]
+        return int(embeddings.weight.shape[0])
+
+    @property
     def parameters(self) -> tuple[tuple[str, tuple[int, ...]], ...]:
         """Names and shapes of the trained parameters, in the order in which gradients are concatenated."""
         return tuple((name, tuple(linear.weight.shape)) for name, linear in self.linears.items())

@@ -1,1 +1,7 @@
 """Model + batch -> per-example gradients -> direction -> projection -> store."""
+
+from gradstore.gradients.extract import ExtractReport, extract
+from gradstore.gradients.plan import Plan, plan, show
+from gradstore.gradients.projection import Projector, make_projector
+
+__all__ = ["ExtractReport", "Plan", "Projector", "extract", "make_projector", "plan", "show"]

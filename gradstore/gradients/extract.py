@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -156,6 +157,7 @@ def _extract_one(
     device = job.resolved_device()
     log(f"{folder.name}: loading")
     loaded = load_model(folder, base=job.base, device=device, dtype=job.resolved_dtype())
+    _check_vocabulary(loaded, tokenised)
     moments = load_moments(folder.path, loaded.parameters) if needs_moments(directions) else None
     identity = make_identity(folder, loaded, tokenised, job)
     rows, examples = tokenised.file.rows, tokenised.examples
@@ -193,6 +195,16 @@ def _extract_one(
         return _report(dataset, tokenised, folder, len(writer.chunks), len(missing), seconds)
 
 
+def _check_vocabulary(loaded: LoadedModel, tokenised: Tokenised) -> None:
+    """Refuse token ids that the model does not have, which the model itself would meet with a crash."""
+    for row, example in zip(tokenised.file.rows, tokenised.examples, strict=True):
+        if len(example.input_ids) and not 0 <= example.input_ids.min() <= example.input_ids.max() < loaded.vocabulary:
+            raise DataError(
+                f"{row.where}: token id {example.input_ids.max()} is outside the model's vocabulary of"
+                f" {loaded.vocabulary}; are the rows tokenised for this model?"
+            )
+
+
 def make_identity(
     folder: CheckpointFolder, loaded: LoadedModel, tokenised: Tokenised, job: Settings
 ) -> CheckpointIdentity:
@@ -215,12 +227,15 @@ def _attributes(tokenised: Tokenised, job: Settings) -> dict[str, Any]:
     return {
         "target": job.target,
         "format": tokenised.file.fmt,
-        "source_file": job.data.name,
         "max_length": job.max_length,
         "truncated": tokenised.truncated,
         "duplicates": tokenised.file.duplicates,
         "dtype": job.resolved_dtype(),
         "embed_rows": job.embed_rows,
+        "provenance": {
+            "file": job.data.name,
+            "versions": {name: version(name) for name in ("gradstore", "torch", "transformers", "peft")},
+        },
     }
 
 
@@ -249,6 +264,6 @@ def _report(
         fmt=tokenised.file.fmt,
         chunks=chunks,
         computed_chunks=computed,
-        bytes=dataset.bytes,
+        bytes=dataset.manifest.size,
         seconds=seconds,
     )

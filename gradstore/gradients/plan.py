@@ -19,7 +19,7 @@ from gradstore.gradients.engine import GradientEngine
 from gradstore.gradients.extract import make_identity
 from gradstore.gradients.prepare import Log, Progress, Settings, Tokenised, resolve_checkpoints, tokenise
 from gradstore.gradients.projection import make_projector, total_size
-from gradstore.store import expected_size
+from gradstore.store import forecast
 
 __all__ = ["Plan", "plan", "show"]
 
@@ -39,7 +39,7 @@ class Plan:
         D, the length of a raw gradient.
     chunks_total, chunks_missing : int
     bytes : int
-        Size of the finished data set: its vectors and its rows, without metadata.
+        Size of the finished gradients; columns and original rows add little.
     seconds_estimate : float
         From a short probe, for the missing chunks.
     tokens_per_second : float
@@ -118,7 +118,7 @@ def _plan_one(store: str | Path, folder: CheckpointFolder, tokenised: Tokenised,
     directions = job.resolved_directions()
     moments = load_moments(folder.path, loaded.parameters) if needs_moments(directions) else None
     identity = make_identity(folder, loaded, tokenised, job)
-    size = expected_size(
+    size = forecast(
         store,
         checkpoint=folder.name,
         name=job.name,

@@ -1,0 +1,167 @@
+"""Graphs and selections: named arrays and strings, sealed by a manifest and replaced as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from gradstore.errors import IncompleteError, StoreNotFoundError, UsageError
+from gradstore.registry import unknown_name
+from gradstore.store.arrays import DTYPES
+from gradstore.store.columns import read_strings, write_strings
+from gradstore.store.files import Lock
+from gradstore.store.layout import ARTEFACTS, LOCK, METADATA, check_name, group_document, plain_json
+from gradstore.store.manifest import Recorder, Sealed, read_manifest
+from gradstore.store.store import Store
+
+__all__ = ["Artifact", "read_artifact", "write_artifact"]
+
+T = TypeVar("T")
+
+
+class _Lazy(Mapping[str, T]):
+    """Values that are read when first asked for."""
+
+    def __init__(self, names: Sequence[str], load: Callable[[str], T]) -> None:
+        self._names, self._load = tuple(names), load
+        self._loaded: dict[str, T] = {}
+
+    def __getitem__(self, name: str) -> T:
+        if name not in self._names:
+            raise KeyError(name)
+        if name not in self._loaded:
+            self._loaded[name] = self._load(name)
+        return self._loaded[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
+class Artifact:
+    """A graph or a selection as stored; what is read is checked against the manifest.
+
+    Attributes
+    ----------
+    kind, name : str
+    attributes : Mapping
+        JSON values.
+    arrays : Mapping from str to ndarray
+        Read when asked for.
+    strings : Mapping from str to ndarray of str objects
+        Read when asked for.
+    digest : str
+        Changes if and only if something stored changes.
+    """
+
+    def __init__(self, sealed: Sealed, kind: str, name: str) -> None:
+        ours = sealed.group()
+        self.kind, self.name, self.digest = kind, name, sealed.manifest.digest
+        self.attributes: Mapping[str, Any] = ours.get("attributes", {})
+        self.arrays: Mapping[str, npt.NDArray[Any]] = _Lazy(ours.get("arrays", ()), sealed.array)
+        self.strings: Mapping[str, npt.NDArray[np.object_]] = _Lazy(
+            ours.get("strings", ()), lambda name: read_strings(sealed, name)
+        )
+
+    def __repr__(self) -> str:
+        names = ", ".join([*self.arrays, *self.strings])
+        return f"Artifact {self.kind}/{self.name}: {names}"
+
+
+def write_artifact(
+    store: Store,
+    kind: str,
+    name: str,
+    *,
+    arrays: Mapping[str, npt.NDArray[Any]],
+    strings: Mapping[str, Sequence[str]],
+    attributes: Mapping[str, Any],
+) -> Artifact:
+    """Store a graph or a selection; one of the same name is replaced once the new one is whole.
+
+    Parameters
+    ----------
+    store : Store
+    kind : {"graphs", "selections"}
+    name : str
+    arrays : Mapping from str to ndarray
+        At least one axis each; numbers or bool.
+    strings : Mapping from str to sequence of str
+    attributes : Mapping
+        JSON values.
+
+    Raises
+    ------
+    UsageError
+        If a name, a type or a value cannot be stored.
+    StoreWriteError
+        If another process writes it, or the system refuses; the one of the same name stays as it is.
+    """
+    _check(kind, name, arrays, strings)
+    plain = plain_json(attributes, f"attributes of {kind} {name!r}")
+    place, fresh, replaced = store.folder.at(kind), f".{name}.new", f".{name}.old"
+    busy = f"another process is writing {kind}/{name} of {store.path}: wait for it to end"
+    with Lock(place, f".{name}{LOCK}", busy):
+        place.delete(fresh)
+        recorder = Recorder(place.at(fresh))
+        ours = {"attributes": plain, "arrays": sorted(arrays), "strings": sorted(strings)}
+        recorder.put(METADATA, group_document(ours))
+        for each in sorted(arrays):
+            recorder.put_array(each, arrays[each])
+        for each in sorted(strings):
+            write_strings(recorder, each, strings[each])
+        recorder.seal()
+        if place.get(METADATA) is None:
+            place.put(METADATA, group_document())
+        place.delete(replaced)
+        if name in place.names():
+            place.rename(name, replaced)
+        place.rename(fresh, name)
+        place.delete(replaced)
+    return read_artifact(store, kind, name)
+
+
+def _check(
+    kind: str, name: str, arrays: Mapping[str, npt.NDArray[Any]], strings: Mapping[str, Sequence[str]]
+) -> None:
+    if kind not in ARTEFACTS:
+        raise UsageError(unknown_name("kind of artefact", kind, ARTEFACTS))
+    check_name(kind.removesuffix("s"), name)
+    for each in (*arrays, *strings):
+        check_name("array", each)
+    if set(arrays) & set(strings):
+        raise UsageError(f"{kind}/{name}: a name is either an array or strings, not both")
+    for each, values in arrays.items():
+        if values.dtype.name not in DTYPES or values.ndim == 0:
+            raise UsageError(
+                f"{kind}/{name}: array {each!r} of {values.dtype} {values.shape} cannot be stored"
+            )
+
+
+def read_artifact(store: Store, kind: str, name: str) -> Artifact:
+    """Open a graph or a selection.
+
+    Raises
+    ------
+    StoreNotFoundError
+        If there is none of that name.
+    IncompleteError
+        If it lacks its manifest.
+    CorruptError
+        If it is damaged.
+    """
+    if kind not in ARTEFACTS:
+        raise UsageError(unknown_name("kind of artefact", kind, ARTEFACTS))
+    known = store.graphs if kind == "graphs" else store.selections
+    if name not in known:
+        raise StoreNotFoundError(f"{store.path}: {unknown_name(kind.removesuffix('s'), name, known)}")
+    folder = store.folder.at(f"{kind}/{name}")
+    manifest = read_manifest(folder)
+    if manifest is None:
+        raise IncompleteError(f"{folder} has no manifest: run the command that makes it again")
+    return Artifact(Sealed(folder, manifest), kind, name)

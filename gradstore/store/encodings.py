@@ -1,0 +1,96 @@
+"""How a float32 row is kept: one code for each number and, but for ``exact``, one scale for each row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gradstore.errors import UsageError
+from gradstore.registry import unknown_name
+
+__all__ = ["ENCODINGS", "Encoding", "encoding", "row_norms"]
+
+Rows = npt.NDArray[np.float32]
+
+
+def _norms(rows: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    return np.sqrt(np.einsum("ij,ij->i", rows, rows, dtype=np.float64))  # type: ignore[no-any-return]
+
+
+def row_norms(rows: Rows) -> Rows:
+    """Euclidean norm of each row, summed in float64; float32, shape (n,)."""
+    with np.errstate(over="ignore"):
+        return _norms(rows).astype(np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """One way to keep rows.
+
+    Attributes
+    ----------
+    name : str
+    dtype : str
+        Type of the codes.
+    scaled : bool
+        Whether each row has a scale; a decoded row is its codes times its scale.
+    encode : callable
+        From finite float32 rows (n, k) to codes (n, k) and scales (n,) or None.
+    """
+
+    name: str
+    dtype: str
+    scaled: bool
+    encode: Callable[[Rows], tuple[npt.NDArray[Any], Rows | None]]
+
+    def decode(self, codes: npt.NDArray[Any], scale: Rows | None) -> Rows:
+        """Rows (n, k) in float32, never a view of `codes`."""
+        if scale is None:
+            return np.array(codes, dtype=np.float32)
+        rows: Rows = np.multiply(codes, scale[:, None], dtype=np.float32)
+        return rows
+
+
+def _int8(rows: Rows) -> tuple[npt.NDArray[Any], Rows]:
+    """Codes in [-127, 127], the scale is the row's largest magnitude / 127: error at most half a scale."""
+    largest = np.maximum(rows.max(axis=1), -rows.min(axis=1))
+    scale = largest / np.float32(127)
+    # A subnormal scale has few bits: rounded down, it could not reach the largest entry.
+    subnormal = (scale < np.finfo(np.float32).tiny) & (largest > 0)
+    scale = np.where(subnormal, np.nextafter(scale, np.float32(1)), scale)
+    codes = rows / np.where(scale > 0, scale, np.float32(1))[:, None]
+    return np.rint(codes, out=codes).astype(np.int8), scale
+
+
+def _half(rows: Rows) -> tuple[npt.NDArray[Any], Rows]:
+    """float16 codes of the unit row (gradients near 1e-6 would vanish); the scale restores the norm."""
+    norms = _norms(rows)
+    codes = (rows / np.where(norms > 0, norms, 1)[:, None]).astype(np.float16)
+    kept = _norms(codes)
+    return codes, (norms / np.where(kept > 0, kept, 1)).astype(np.float32)
+
+
+def _exact(rows: Rows) -> tuple[npt.NDArray[Any], None]:
+    """The float32 numbers themselves."""
+    return rows, None
+
+
+ENCODINGS = {
+    kind.name: kind
+    for kind in (
+        Encoding("int8", "int8", True, _int8),
+        Encoding("half", "float16", True, _half),
+        Encoding("exact", "float32", False, _exact),
+    )
+}
+
+
+def encoding(name: str) -> Encoding:
+    """Look up an encoding; `UsageError` if there is none of that name."""
+    if name not in ENCODINGS:
+        raise UsageError(unknown_name("encoding", name, ENCODINGS))
+    return ENCODINGS[name]

@@ -1,0 +1,128 @@
+"""Names, places and JSON documents of format 1; see docs/format.md."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from gradstore.errors import CorruptError, UsageError
+from gradstore.records import canonical_json
+
+__all__ = [
+    "ARTEFACTS",
+    "CHECKPOINTS",
+    "COLUMNS",
+    "FORMAT",
+    "LOCK",
+    "MANIFEST",
+    "METADATA",
+    "NUMBER_COLUMNS",
+    "PARTS",
+    "STRING_COLUMNS",
+    "bytes_text",
+    "check_name",
+    "group_document",
+    "is_name",
+    "parse_group",
+    "parse_json",
+    "plain_json",
+]
+
+FORMAT = 1
+CHECKPOINTS = "checkpoints"
+ARTEFACTS = ("graphs", "selections")
+COLUMNS = "columns"
+PARTS = "parts"
+METADATA = "zarr.json"
+MANIFEST = "manifest.json"
+LOCK = ".lock"
+
+STRING_COLUMNS = ("id", "source", "subtask", "reason", "record")
+NUMBER_COLUMNS = {"loss": "float32", "tokens": "int32", "valid": "bool"}
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,127}", re.ASCII)
+_RESERVED = (COLUMNS, PARTS, METADATA, MANIFEST)
+
+
+def is_name(name: str) -> bool:
+    """Whether `name` may be a folder of the store."""
+    return _NAME.fullmatch(name) is not None and name not in _RESERVED
+
+
+def check_name(kind: str, name: str) -> str:
+    """Return `name`, or refuse it: names become folders on every file system and bucket.
+
+    Raises
+    ------
+    UsageError
+        If it is empty, long, reserved, or has other characters than letters, digits and ``._+-``.
+    """
+    if name in _RESERVED:
+        raise UsageError(f"{kind} name {name!r} is reserved; choose another")
+    if not is_name(name):
+        raise UsageError(
+            f"{kind} name {name!r} cannot be used: up to 128 letters, digits and ._+-, a letter or digit first"
+        )
+    return name
+
+
+def bytes_text(size: float) -> str:
+    """A size for people.
+
+    Examples
+    --------
+    >>> bytes_text(8 << 20)
+    '8.0 MiB'
+    """
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if size < 1024:
+            return f"{size:.0f} B" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:.1f} TiB"
+
+
+def parse_json(data: bytes, where: object) -> dict[str, Any]:
+    """Parse the JSON object stored at `where`; anything else is a `CorruptError`."""
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise CorruptError(
+            f"{where} is no valid JSON ({error}): restore it from a copy of the store"
+        ) from None
+    if not isinstance(value, dict):
+        raise CorruptError(f"{where} holds no JSON object: restore it from a copy of the store")
+    return value
+
+
+def plain_json(value: Mapping[str, Any], what: str) -> dict[str, Any]:
+    """`value` as any JSON reader will return it.
+
+    Raises
+    ------
+    UsageError
+        If it holds NaN, infinities, broken Unicode or objects that JSON does not know.
+    """
+    try:
+        plain = json.loads(json.dumps(dict(value), allow_nan=False))
+        canonical_json(plain)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"{what} cannot be written as JSON: {error}") from None
+    return plain  # type: ignore[no-any-return]
+
+
+def group_document(attributes: Mapping[str, Any] | None = None) -> bytes:
+    """``zarr.json`` of a group; ours is the attribute ``gradstore``."""
+    ours = {} if attributes is None else {"gradstore": dict(attributes)}
+    return canonical_json({"zarr_format": 3, "node_type": "group", "attributes": ours})
+
+
+def parse_group(data: bytes, where: object) -> dict[str, Any]:
+    """Attribute ``gradstore`` of a group's ``zarr.json``; empty for a group that is only a folder."""
+    document = parse_json(data, where)
+    attributes = document.get("attributes")
+    ours = attributes.get("gradstore", {}) if isinstance(attributes, dict) else None
+    if document.get("zarr_format") != 3 or document.get("node_type") != "group" or not isinstance(ours, dict):
+        raise CorruptError(f"{where} is no Zarr 3 group document: restore it from a copy of the store")
+    return ours

@@ -1,0 +1,222 @@
+"""The manifest: every object's size and checksum, written last. A folder with one is sealed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from gradstore.errors import CorruptError, IncompatibleError
+from gradstore.records import canonical_json, digest
+from gradstore.store.arrays import ArraySpec, decode_chunk, encode_chunk, parse_array, rows_per_chunk
+from gradstore.store.files import Folder
+from gradstore.store.layout import FORMAT, MANIFEST, METADATA, parse_group, parse_json
+
+__all__ = ["Entry", "Manifest", "Recorder", "Sealed", "check_format", "read_manifest"]
+
+
+class Entry(NamedTuple):
+    """What the manifest knows of an object."""
+
+    size: int
+    sha256: str
+
+    @classmethod
+    def of(cls, data: bytes) -> Entry:
+        """Measure `data`."""
+        return cls(len(data), hashlib.sha256(data).hexdigest())
+
+    def damage(self, data: bytes | None) -> str:
+        """What is wrong with the bytes found; empty if nothing is."""
+        if data is None:
+            return "is missing"
+        if len(data) != self.size:
+            return f"has {len(data)} bytes instead of {self.size}"
+        return "" if Entry.of(data) == self else "does not match its checksum"
+
+
+def check_format(version: object, where: object) -> None:
+    """Refuse what another format wrote."""
+    if type(version) is not int or version < 1:
+        raise CorruptError(f"{where} gives no format version: restore it from a copy of the store")
+    if version > FORMAT:
+        raise IncompatibleError(
+            f"{where} is of format {version}, this gradstore reads format {FORMAT}: upgrade gradstore"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """A sealed folder's table of contents.
+
+    Attributes
+    ----------
+    objects : Mapping from str to Entry
+        By name relative to the folder; the manifest itself is not among them.
+    facts : Mapping
+        What else is known at sealing (JSON values), such as the number of valid rows.
+    """
+
+    objects: Mapping[str, Entry]
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def size(self) -> int:
+        """Bytes of all objects."""
+        return sum(entry.size for entry in self.objects.values())
+
+    def _body(self) -> dict[str, Any]:
+        objects = {
+            name: {"bytes": entry.size, "sha256": entry.sha256} for name, entry in self.objects.items()
+        }
+        return {"format": FORMAT, "objects": objects, **self.facts}
+
+    @property
+    def digest(self) -> str:
+        """Digest of everything else in the manifest, and so of every object."""
+        return digest(canonical_json(self._body()))
+
+    def to_bytes(self) -> bytes:
+        """Canonical JSON."""
+        return canonical_json({**self._body(), "digest": self.digest})
+
+
+def read_manifest(folder: Folder) -> Manifest | None:
+    """The manifest of a folder; None if it is not sealed.
+
+    Raises
+    ------
+    CorruptError
+        If it is damaged.
+    IncompatibleError
+        If a newer format wrote it.
+    """
+    data = folder.get(MANIFEST)
+    if data is None:
+        return None
+    where = folder.root / MANIFEST
+    body = parse_json(data, where)
+    stated = body.pop("digest", None)
+    check_format(body.pop("format", None), where)
+    try:
+        objects = {
+            str(name): Entry(int(entry["bytes"]), str(entry["sha256"]))
+            for name, entry in body.pop("objects").items()
+        }
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise CorruptError(f"{where} lists no objects: restore it from a copy of the store") from None
+    manifest = Manifest(objects, body)
+    if manifest.digest != stated:
+        raise CorruptError(f"{where} does not match its own digest: restore it from a copy of the store")
+    return manifest
+
+
+class Recorder:
+    """Publishes objects in a folder and remembers what the manifest must say of them."""
+
+    def __init__(self, folder: Folder) -> None:
+        self.folder = folder
+        self.objects: dict[str, Entry] = {}
+
+    def put(self, name: str, data: bytes) -> None:
+        """Publish an object."""
+        self.folder.put(name, data)
+        self.objects[name] = Entry.of(data)
+
+    def ensure(self, name: str, data: bytes) -> None:
+        """Publish an object unless it is there with these bytes."""
+        if self.folder.get(name) != data:
+            self.folder.put(name, data)
+        self.objects[name] = Entry.of(data)
+
+    def put_array(self, name: str, values: npt.NDArray[Any]) -> None:
+        """Publish a whole array in chunks of 8 MiB."""
+        row_bytes = values[:1].nbytes
+        spec = ArraySpec(values.shape, rows_per_chunk(len(values), row_bytes), values.dtype.name)
+        for index in range(spec.chunks):
+            rows = spec.rows(index)
+            self.put(f"{name}/{spec.key(index)}", encode_chunk(spec, values[rows.start : rows.stop]))
+        self.put(f"{name}/{METADATA}", spec.document())
+
+    def seal(self, **facts: Any) -> Manifest:
+        """Publish the manifest."""
+        manifest = Manifest(dict(sorted(self.objects.items())), facts)
+        self.folder.put(MANIFEST, manifest.to_bytes())
+        return manifest
+
+
+class Sealed:
+    """Reads the objects of a sealed folder by its manifest, so that nothing missing passes for zeros."""
+
+    def __init__(self, folder: Folder, manifest: Manifest) -> None:
+        self.folder = folder
+        self.manifest = manifest
+
+    def _entry(self, name: str) -> Entry:
+        if name not in self.manifest.objects:
+            raise self.damage(name, "is not in the manifest")
+        return self.manifest.objects[name]
+
+    def damage(self, name: str, what: str) -> CorruptError:
+        """The error for a damaged object."""
+        return CorruptError(
+            f"{self.folder.root / name} {what}: restore it from a copy of the store, "
+            f"or remove {self.folder} and make it again"
+        )
+
+    def get(self, name: str) -> bytes:
+        """Bytes of an object, checked against the manifest."""
+        entry = self._entry(name)
+        data = self.folder.get(name)
+        what = entry.damage(data)
+        if data is None or what:
+            raise self.damage(name, what)
+        return data
+
+    def group(self, name: str = METADATA) -> dict[str, Any]:
+        """Our attributes of a group."""
+        return parse_group(self.get(name), self.folder.root / name)
+
+    def spec(self, name: str, expected: ArraySpec | None = None) -> ArraySpec:
+        """What an array is; `CorruptError` if it is not the `expected` one."""
+        document = f"{name}/{METADATA}"
+        spec = parse_array(self.get(document), self.folder.root / document)
+        if spec.chunks > len(self.manifest.objects):
+            raise self.damage(document, f"describes {spec.chunks} chunks, more than there are objects")
+        if expected is not None and spec != expected:
+            raise self.damage(
+                document, f"describes {spec.dtype} {spec.shape}, not {expected.dtype} {expected.shape}"
+            )
+        return spec
+
+    def chunk(self, name: str, spec: ArraySpec, index: int) -> npt.NDArray[Any]:
+        """Decoded rows of a chunk."""
+        key = f"{name}/{spec.key(index)}"
+        return decode_chunk(spec, index, self.get(key), self.folder.root / key)
+
+    def mapped(self, name: str, spec: ArraySpec, index: int) -> npt.NDArray[Any]:
+        """Rows of an uncompressed chunk, mapped from its file; the size is checked, the checksum is not."""
+        key = f"{name}/{spec.key(index)}"
+        size = self.folder.size(key)
+        if size is None:
+            raise self.damage(key, "is missing")
+        if size != self._entry(key).size or size != spec.object_bytes:
+            raise self.damage(key, f"has {size} bytes instead of {spec.object_bytes}")
+        path = self.folder.root / key
+        mapped = np.memmap(
+            path, dtype=np.dtype(spec.dtype).newbyteorder("<"), mode="r", shape=spec.chunk_shape
+        )
+        return mapped[: len(spec.rows(index))]
+
+    def array(self, name: str, expected: ArraySpec | None = None) -> npt.NDArray[Any]:
+        """A whole array."""
+        spec = self.spec(name, expected)
+        whole = np.zeros(spec.shape, dtype=spec.dtype)
+        for index in range(spec.chunks):
+            rows = spec.rows(index)
+            whole[rows.start : rows.stop] = self.chunk(name, spec, index)
+        return whole

@@ -1,0 +1,138 @@
+"""Checks every stored byte against the manifests."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from gradstore.errors import GradstoreError
+from gradstore.store.artifacts import read_artifact
+from gradstore.store.files import Folder
+from gradstore.store.layout import ARTEFACTS, CHECKPOINTS, LOCK, MANIFEST, METADATA, parse_group
+from gradstore.store.manifest import Entry, read_manifest
+from gradstore.store.parts import finished, read_part
+from gradstore.store.store import open_store
+
+__all__ = ["Problem", "verify"]
+
+_CARD = "README.md"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something wrong in a store.
+
+    Attributes
+    ----------
+    where : str
+        Path relative to the store.
+    what : str
+        What is wrong, and what to do where that is not plain.
+    """
+
+    where: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.where} {self.what}"
+
+
+def verify(path: str | os.PathLike[str]) -> list[Problem]:
+    """Read a whole store and compare it with its manifests.
+
+    Found are objects that are damaged, missing or belong to nothing, data sets that are not finished, and
+    data sets that do not belong to their checkpoint.
+
+    Returns
+    -------
+    list of Problem
+        Empty if all is well.
+
+    Raises
+    ------
+    StoreNotFoundError, IncompatibleError, CorruptError
+        If the store cannot be opened at all.
+    """
+    store = open_store(path)
+    check = _Check(store.folder)
+    for place in (CHECKPOINTS, *ARTEFACTS):
+        if store.folder.names(place):
+            check.group(place)
+    for checkpoint in store.checkpoints:
+        place = f"{CHECKPOINTS}/{checkpoint}"
+        with check.noting(place):
+            check.known.add(f"{place}/{METADATA}")
+            store.identity(checkpoint)
+        for name in store.datasets(checkpoint):
+            with check.noting(f"{place}/{name}"):
+                if check.objects(f"{place}/{name}"):
+                    store.dataset(name, checkpoint)
+    for kind in ARTEFACTS:
+        for name in getattr(store, kind):
+            with check.noting(f"{kind}/{name}"):
+                if check.objects(f"{kind}/{name}"):
+                    read_artifact(store, kind, name)
+    check.strays()
+    return check.problems
+
+
+class _Check:
+    """What one pass over a store has found, and which files it knows."""
+
+    def __init__(self, folder: Folder) -> None:
+        self.folder = folder
+        self.problems: list[Problem] = []
+        self.known = {METADATA, _CARD}
+        self.unknowable: list[str] = []
+
+    @contextmanager
+    def noting(self, place: str) -> Iterator[None]:
+        """Note an error as a problem of `place` and go on."""
+        try:
+            yield
+        except GradstoreError as error:
+            self.problems.append(Problem(place, str(error)))
+
+    def group(self, place: str) -> None:
+        """Check a group that is only a folder."""
+        name = f"{place}/{METADATA}"
+        self.known.add(name)
+        with self.noting(name):
+            parse_group(self.folder.get(name) or b"", name)
+
+    def objects(self, place: str) -> bool:
+        """Check all objects of a data set or an artefact; whether all are well."""
+        folder = self.folder.at(place)
+        self.unknowable.append(f"{place}/")
+        manifest = read_manifest(folder)
+        if manifest is None:
+            return self._unsealed(folder)
+        self.unknowable.pop()
+        self.known.add(f"{place}/{MANIFEST}")
+        damaged = [self._damaged(folder, place, name, entry) for name, entry in manifest.objects.items()]
+        return not any(damaged)
+
+    def _unsealed(self, folder: Folder) -> bool:
+        """Check the finished chunks; whether the rest may be left to the reader, who says how to resume."""
+        place = folder.root.relative_to(self.folder.root).as_posix()
+        for chunk in sorted(finished(folder)):
+            for name, entry in read_part(folder, chunk).objects.items():
+                self._damaged(folder, place, name, entry)
+        return True
+
+    def _damaged(self, folder: Folder, place: str, name: str, entry: Entry) -> bool:
+        self.known.add(f"{place}/{name}")
+        what = entry.damage(folder.get(name))
+        if what:
+            self.problems.append(Problem(f"{place}/{name}", what))
+        return bool(what)
+
+    def strays(self) -> None:
+        """Find the files that no manifest knows; locks and a folder's own dot files are no objects."""
+        for name in self.folder.files():
+            own = name.startswith(".") and "/" not in name
+            if own or name in self.known or name.startswith(tuple(self.unknowable)) or name.endswith(LOCK):
+                continue
+            self.problems.append(Problem(name, "belongs to nothing in the store: delete it"))
