@@ -1,0 +1,1 @@
+"""The command line of gradstore: parses, calls the library, prints; nothing else."""

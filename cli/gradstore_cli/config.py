@@ -60,10 +60,14 @@ def _options(command: click.Command) -> dict[str, click.Option]:
 
 def _value(option: click.Option, value: Any, path: Path, ctx: click.Context) -> Any:
     """What click takes as this option's default; click itself checks its type later."""
-    switch = option.is_flag
-    if isinstance(value, bool) is not bool(switch) or isinstance(value, dict):
-        wanted = "true or false" if switch else "a value"
+    if option.is_flag:
+        fits, wanted = isinstance(value, bool), "true or false"
+    elif option.multiple:
+        fits, wanted = isinstance(value, str | list), "a text or a list of texts"
+    else:
+        fits, wanted = isinstance(value, str | int | float) and not isinstance(value, bool), "one value"
+    if not fits:
         raise click.BadParameter(f"{path}: this option takes {wanted}, not {value!r}", ctx, option)
-    if switch and not isinstance(option.flag_value, bool) and isinstance(option.flag_value, str):
+    if isinstance(option.flag_value, str):  # one of several flags that choose a value, as in --exact | --hnsw
         return option.flag_value if value else None
-    return [value] if option.multiple and not isinstance(value, list) else value
+    return [value] if option.multiple and isinstance(value, str) else value

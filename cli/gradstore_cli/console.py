@@ -63,7 +63,7 @@ def error(message: str) -> None:
 
 
 def plain(value: Any) -> Any:
-    """JSON values for records, paths, numbers and arrays; a number that JSON lacks (NaN, infinity) is null."""
+    """JSON values for records, paths, numbers and arrays; NaN and infinity are null."""
     if is_dataclass(value) and not isinstance(value, type):
         return plain(asdict(value))
     if isinstance(value, Mapping):
@@ -85,12 +85,12 @@ def count(number: int) -> str:
 
 
 def size(number: float) -> str:
-    """Bytes with a decimal unit, such as ``201 MB``."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if number < 999.5:
-            return f"{number:.0f} {unit}" if unit == "B" or number >= 9.95 else f"{number:.1f} {unit}"
-        number /= 1000
-    return f"{number:,.1f} TB"
+    """Bytes with a binary unit, such as ``813.2 KiB``; written like the store's own overview."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if number < 1024:
+            return f"{number:.0f} B" if unit == "B" else f"{number:.1f} {unit}"
+        number /= 1024
+    return f"{number:,.1f} TiB"
 
 
 def duration(seconds: float) -> str:
@@ -193,5 +193,7 @@ def progress(total: int, unit: str, label: str) -> Bar:
         return PlainBar(total, unit, label)
     from tqdm import tqdm
 
-    bar: Bar = tqdm(total=total, unit=f" {unit}", desc=label, unit_scale=True, file=sys.stderr, dynamic_ncols=True)
+    bar: Bar = tqdm(
+        total=total, unit=f" {unit}", desc=label, unit_scale=True, file=sys.stderr, dynamic_ncols=True
+    )
     return bar

@@ -11,18 +11,22 @@ import click
 from gradstore_cli.config import read_config
 
 __all__ = [
-    "CommaList",
+    "DIRECTIONS",
+    "ENCODINGS",
+    "FORMATS",
+    "PROJECTIONS",
     "Command",
     "Group",
     "chat_template_option",
+    "comma_separated",
     "config_option",
     "direction_options",
     "format_option",
     "max_length_option",
     "positive",
     "seed_option",
-    "stored_checkpoint_option",
     "store_argument",
+    "stored_checkpoint_option",
     "train_option",
 ]
 
@@ -53,7 +57,7 @@ class Group(click.Group):
 
     command_class = Command
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         """Names in the order in which they were added."""
         return list(self.commands)
 
@@ -69,25 +73,19 @@ class Group(click.Group):
         return super().resolve_command(ctx, args)
 
 
-class CommaList(click.ParamType[tuple[str, ...]]):
-    """Names separated by commas, each one of `choices`."""
+def comma_separated(choices: tuple[str, ...]) -> Callable[..., tuple[str, ...]]:
+    """Return an option callback that splits a text at commas and checks each name against `choices`."""
 
-    name = "names"
-
-    def __init__(self, choices: tuple[str, ...]) -> None:
-        self.choices = choices
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[str, ...]:
-        """Split a text; a sequence (from a config file) is taken as it is."""
-        names = tuple(value.split(",") if isinstance(value, str) else value)
+    def split(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[str, ...]:
+        names = tuple(value.split(",")) if value else ()
         for name in names:
-            if name not in self.choices:
+            if name not in choices:
                 from gradstore.registry import unknown_name
 
-                self.fail(unknown_name("name", str(name), self.choices), param, ctx)
+                raise click.BadParameter(unknown_name("name", name, choices), ctx, param)
         return names
+
+    return split
 
 
 def config_option(function: Function) -> Function:
@@ -99,13 +97,20 @@ def config_option(function: Function) -> Function:
         is_eager=True,
         expose_value=False,
         callback=read_config,
-        help="Take options from this file, top-level or in a table named like the command. The command line wins.",
+        help="Take options from this file (top level, or a table named like the command).",
     )(function)
 
 
 def seed_option(what: str) -> Callable[[Function], Function]:
     """Add ``--seed`` of `what`."""
-    return click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help=f"Seed of {what}.")
+    return click.option(
+        "--seed",
+        type=click.IntRange(min=0),
+        metavar="N",
+        default=0,
+        show_default=True,
+        help=f"Seed of {what}.",
+    )
 
 
 def direction_options(function: Function) -> Function:
@@ -113,19 +118,27 @@ def direction_options(function: Function) -> Function:
     function = click.option(
         "--target-direction",
         type=click.Choice(DIRECTIONS),
-        help="Stored direction of the target rows. [default: sgd, or the only one]",
+        metavar="NAME",
+        show_default="sgd, or the only one",
+        help="Stored direction of the target rows.",
     )(function)
     return click.option(
         "--direction",
         type=click.Choice(DIRECTIONS),
-        help="Stored direction of the train rows. [default: adam, or the only one]",
+        metavar="NAME",
+        show_default="adam, or the only one",
+        help="Stored direction of the train rows.",
     )(function)
 
 
 store_argument = click.argument("store", metavar="STORE")
 
 train_option = click.option(
-    "--train", multiple=True, metavar="NAME", help="Data set to choose from; repeatable. [default: all but targets]"
+    "--train",
+    multiple=True,
+    metavar="NAME",
+    show_default="all but targets",
+    help="Data set to choose from; repeatable.",
 )
 
 stored_checkpoint_option = click.option(
@@ -133,22 +146,30 @@ stored_checkpoint_option = click.option(
     "checkpoints",
     multiple=True,
     metavar="NAME",
-    help="Checkpoint in the store; repeatable. [default: all that hold the data]",
+    show_default="all that hold the data",
+    help="Checkpoint in the store; repeatable.",
 )
 
 chat_template_option = click.option(
     "--chat-template",
-    metavar="FILE",
-    help="Jinja chat template to use instead of the tokenizer's own.",
+    metavar="NAME|FILE",
+    show_default="the tokenizer's own",
+    help="Chat template: chatml, less, or a Jinja file.",
 )
 
 format_option = click.option(
-    "--format", "fmt", type=click.Choice(FORMATS), help="Format of the rows. [default: detected]"
+    "--format",
+    "fmt",
+    type=click.Choice(FORMATS),
+    metavar="NAME",
+    show_default="detected",
+    help=f"Format of the rows: {', '.join(FORMATS)}.",
 )
 
 max_length_option = click.option(
     "--max-length",
     type=positive,
+    metavar="N",
     default=2048,
     show_default=True,
     help="Tokens at which a conversation is cut.",

@@ -1,0 +1,17 @@
+"""Nearest neighbours of stored gradients: the mixed instruction graph."""
+
+from gradstore.graph.build import build_graph, exact_limit
+from gradstore.graph.exact import exact_neighbours
+from gradstore.graph.graph import Graph, load_graph
+from gradstore.graph.nodes import Nodes, Part, open_nodes
+
+__all__ = [
+    "Graph",
+    "Nodes",
+    "Part",
+    "build_graph",
+    "exact_limit",
+    "exact_neighbours",
+    "load_graph",
+    "open_nodes",
+]

@@ -1,0 +1,33 @@
+"""Choosing rows: selectors, what they see, and `select` itself.
+
+The room can be called: ``gradstore.select(store, …)`` is `gradstore.select.select`.
+"""
+
+import sys
+from types import ModuleType
+from typing import Any
+
+from gradstore.select.context import SelectionContext, Target
+from gradstore.select.picked import Picked
+from gradstore.select.protocol import Selector
+from gradstore.select.resolve import SelectorInfo, resolve, selectors
+from gradstore.select.run import select
+
+__all__ = [
+    "Picked",
+    "SelectionContext",
+    "Selector",
+    "SelectorInfo",
+    "Target",
+    "resolve",
+    "select",
+    "selectors",
+]
+
+
+class _CallableRoom(ModuleType):
+    def __call__(self, *args: Any, **kwargs: Any) -> Picked:
+        return select(*args, **kwargs)
+
+
+sys.modules[__name__].__class__ = _CallableRoom

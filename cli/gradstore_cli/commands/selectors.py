@@ -1,0 +1,61 @@
+"""``gradstore selectors``: what can be given to ``select --selector``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gradstore.errors import UsageError
+from gradstore_cli import console
+from gradstore_cli.options import Command
+
+if TYPE_CHECKING:
+    from gradstore.select import SelectorInfo
+
+
+@click.command("selectors", cls=Command)
+@click.argument("name", required=False)
+def command(name: str | None, as_json: bool) -> None:
+    """List the installed selectors, or the parameters of one.
+
+    \b
+    Examples:
+      gradstore selectors
+      gradstore selectors g2is
+    """
+    from gradstore.registry import unknown_name
+    from gradstore.select import selectors
+
+    found = {info.name: info for info in selectors()}
+    if name is None:
+        listed = console.facts({info.name: info.description for info in found.values()})
+        console.emit_json([_values(info) for info in found.values()]) if as_json else console.emit(listed)
+    elif name in found:
+        console.emit_json(_values(found[name])) if as_json else console.emit(_text(found[name]))
+    else:
+        raise UsageError(unknown_name("selector", name, found))
+
+
+def _values(info: SelectorInfo) -> dict[str, Any]:
+    parameters = [
+        {
+            "name": parameter.name,
+            "type": parameter.type,
+            "required": parameter.required,
+            "default": None if parameter.required else parameter.default,
+        }
+        for parameter in info.parameters
+    ]
+    return {"name": info.name, "description": info.description, "parameters": parameters}
+
+
+def _text(info: SelectorInfo) -> str:
+    title = f"{info.name}: {info.description}"
+    if not info.parameters:
+        return title
+    lines = [
+        (parameter.name, "required" if parameter.required else str(parameter.default), parameter.type)
+        for parameter in info.parameters
+    ]
+    return f"{title}\n\n{console.table(('parameter', 'default', 'type'), lines)}"

@@ -1,0 +1,149 @@
+"""The ``gradstore`` command: a lazy group of commands and the one place where errors become exit codes."""
+
+from __future__ import annotations
+
+import errno
+import shlex
+import sys
+import traceback
+from collections.abc import Sequence
+from importlib import import_module
+from types import TracebackType
+from typing import Any, NoReturn
+
+import click
+
+from gradstore import __version__
+from gradstore.errors import GradstoreError
+from gradstore_cli import console
+from gradstore_cli.options import Group
+
+__all__ = ["cli", "main"]
+
+COMMANDS = ("warmup", "extract", "graph", "select", "store", "selectors", "env", "demo")
+RESUMABLE = ("extract",)
+EXTRA = (
+    "accelerate",
+    "datasets",
+    "jinja2",
+    "peft",
+    "pyarrow",
+    "safetensors",
+    "tokenizers",
+    "torch",
+    "transformers",
+)
+
+FAILURES = (click.ClickException, click.Abort, GradstoreError, OSError, MemoryError, ModuleNotFoundError)
+
+
+class Gradstore(Group):
+    """Commands whose modules are imported when they are needed, and the handler of all expected errors."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        """Names of all commands."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:  # noqa: ARG002
+        """Import the module of a command; each calls its command ``command``."""
+        command: click.Command = import_module(f"gradstore_cli.commands.{cmd_name}").command
+        return command
+
+    def main(self, args: Sequence[str] | None = None, *_: Any, **__: Any) -> NoReturn:
+        """Run the command that `args` describe and exit with its code."""
+        arguments = list(sys.argv[1:] if args is None else args)
+        try:
+            code = super().main(arguments, prog_name="gradstore", standalone_mode=False)
+        except click.exceptions.NoArgsIsHelpError as help_text:
+            help_text.show()
+            code = help_text.exit_code
+        except FAILURES as error:
+            if isinstance(error, ModuleNotFoundError) and error.name not in EXTRA:
+                raise
+            code = report(error, arguments)
+        sys.exit(code)
+
+
+@click.group(
+    cls=Gradstore,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(__version__, message="gradstore %(version)s")
+@click.option("--debug", is_flag=True, expose_value=False, help="Show an error's traceback; goes anywhere.")
+def cli() -> None:
+    """Keep per-example gradients in a store, and choose training data with them.
+
+    \b
+    Three steps, each leaves its result in the store:
+      gradstore extract grads.zarr --checkpoint run --data pool.jsonl --name pool
+      gradstore graph grads.zarr
+      gradstore select grads.zarr --selector g2is --target gsm8k --fraction 0.01 -o picked.jsonl
+
+    Results go to stdout, everything else to stderr. Exit codes: 0 done, 1 failure, 2 usage,
+    3 incompatible, 4 incomplete or corrupt, 130 interrupted. With --json a failure prints
+    {"error": …, "exit_code": …} on stdout as well.
+    """
+
+
+def report(error: Exception, arguments: Sequence[str]) -> int:
+    """Tell the user about an expected error and return the exit code.
+
+    Parameters
+    ----------
+    error : exception
+        What ended the command.
+    arguments : sequence of str
+        The command line, for the resume line and to see whether JSON or a traceback is wanted.
+    """
+    message, code, hint = explain(error, arguments)
+    if "--debug" in arguments:
+        traceback.print_exception(error)
+    console.error(message)
+    if hint:
+        console.say(hint)
+    if "--json" in arguments:
+        console.emit_json({"error": message, "exit_code": code})
+    return code
+
+
+def explain(error: Exception, arguments: Sequence[str]) -> tuple[str, int, str]:
+    """One line for the user, the exit code, and what to do next (or nothing)."""
+    match error:
+        case click.Abort():
+            command = next((word for word in arguments if not word.startswith("-")), "")
+            again = f"gradstore {shlex.join(arguments)}"
+            return "interrupted", 130, f"To continue: {again}" if command in RESUMABLE else ""
+        case click.UsageError():
+            path = error.ctx.command_path if error.ctx else "gradstore"
+            return error.format_message(), error.exit_code, f"Try: {path} --help"
+        case click.ClickException():
+            return error.format_message(), error.exit_code, ""
+        case GradstoreError():
+            return str(error), error.exit_code, ""
+        case ModuleNotFoundError():
+            return f"this needs {error.name}: pip install 'gradstore[extract]'", 1, ""
+        case MemoryError():
+            return "out of memory; a smaller --chunk-rows or --token-budget needs less", 1, ""
+        case OSError(errno=errno.ENOSPC):
+            return f"no space left on the disk{_where(error)}; free some and run the command again", 1, ""
+        case OSError():
+            return f"{error.strerror or error}{_where(error)}", 1, ""
+    return str(error), 1, ""
+
+
+def _where(error: OSError) -> str:
+    return f": {error.filename}" if error.filename else ""
+
+
+def surprise(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Say one line about an exception that nobody foresaw: a defect, here or in a plug-in."""
+    if "--debug" in sys.argv:
+        sys.__excepthook__(kind, error, trace)
+    else:
+        console.error(f"unexpected {kind.__name__}: {error} (--debug shows where)")
+
+
+def main() -> NoReturn:
+    """Run the command line of this process."""
+    sys.excepthook = surprise
+    cli.main()

@@ -1,0 +1,306 @@
+"""Node vectors: the stored rows of several data sets and checkpoints as one matrix of unit rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gradstore.errors import DataError, IncompatibleError, StoreNotFoundError, UsageError
+from gradstore.registry import unknown_name
+
+if TYPE_CHECKING:
+    from gradstore.store import Dataset, Store
+
+__all__ = ["Nodes", "Part", "checkpoint_weights", "common_checkpoints", "default_sets", "open_nodes"]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The rows of one data set that are nodes.
+
+    Attributes
+    ----------
+    datasets : tuple of Dataset
+        The data set in each checkpoint.
+    direction : str
+        Stored direction that the vectors are read from.
+    target : bool
+        Whether it is a target set.
+    rows : ndarray of int64
+        Rows that have a gradient in every checkpoint.
+    """
+
+    datasets: tuple[Dataset, ...]
+    direction: str
+    target: bool
+    rows: npt.NDArray[np.int64]
+
+    @classmethod
+    def of(cls, datasets: Sequence[Dataset], direction: str | None, *, target: bool) -> Part:
+        """Part with all rows that are valid and not zero.
+
+        Raises
+        ------
+        UsageError
+            If the data set does not have the direction, or `direction` is None and there is no default.
+        DataError
+            If no row has a gradient.
+        IncompatibleError
+            If the data set has other rows in one checkpoint than in another.
+        """
+        first = datasets[0]
+        chosen = direction or _default_direction(first, target)
+        usable = np.ones(len(first), bool)
+        for dataset in datasets:
+            if chosen not in dataset.directions:
+                raise UsageError(
+                    f"data set {dataset.name!r} has no direction {chosen!r} in checkpoint {dataset.checkpoint!r}; "
+                    f"it has: {', '.join(dataset.directions)}"
+                )
+            if len(dataset) != len(first) or not np.array_equal(dataset.ids, first.ids):
+                raise IncompatibleError(
+                    f"data set {first.name!r} has other rows in checkpoint {dataset.checkpoint!r} than in "
+                    f"{first.checkpoint!r}; extract both from the same file"
+                )
+            norms = np.asarray(dataset.norms(chosen))
+            usable &= np.asarray(dataset.valid, bool) & np.isfinite(norms) & (norms > 0)
+        if not usable.any():
+            raise DataError(f"data set {first.name!r} has no valid row: see its column `reason` for why")
+        return cls(tuple(datasets), chosen, target, np.flatnonzero(usable).astype(np.int64))
+
+
+class Nodes:
+    """Unit vectors of the rows of several data sets, read in bounded memory.
+
+    A node vector concatenates ``sqrt(w_t) · unit row`` over the checkpoints, so that the inner product of two nodes
+    is the weighted sum of their cosines (LESS).
+
+    Parameters
+    ----------
+    parts : sequence of Part
+        Data sets in order.
+    weights : sequence of float
+        Weight of each checkpoint, sum 1.
+    """
+
+    def __init__(self, parts: Sequence[Part], weights: Sequence[float]) -> None:
+        self.parts = tuple(parts)
+        self.weights = tuple(weights)
+        self._widths = tuple(int(dataset.dim) for dataset in self.parts[0].datasets)
+        self._starts = np.cumsum([0, *(len(part.rows) for part in self.parts)])
+        self.dim = sum(self._widths)
+        self.rows = np.concatenate([part.rows for part in self.parts])
+        """Row of each node in its data set."""
+        names = [part.datasets[0].name for part in self.parts]
+        counts = [len(part.rows) for part in self.parts]
+        self.datasets = np.repeat(np.array(names, object), counts)
+        self.is_target = np.repeat([part.target for part in self.parts], counts)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def ids(self) -> npt.NDArray[np.object_]:
+        """Row id of each node."""
+        return self.column("ids")
+
+    def column(self, name: str) -> npt.NDArray[Any]:
+        """A column of the data sets for each node, such as ``"sources"`` (that of the first checkpoint)."""
+        return np.concatenate([np.asarray(getattr(p.datasets[0], name))[p.rows] for p in self.parts])
+
+    def blocks(self) -> Iterator[tuple[int, npt.NDArray[np.float32]]]:
+        """Yield (first node, unit vectors) over all nodes, along the chunks of the first checkpoint."""
+        for part, begin in zip(self.parts, self._starts, strict=False):
+            done = 0
+            for start, block in part.datasets[0].blocks(part.direction):
+                stop = start + len(block)
+                rows = part.rows[done : np.searchsorted(part.rows, stop)]
+                if not len(rows):
+                    continue
+                others = [d.read(part.direction, start, stop) for d in part.datasets[1:]]
+                stacked = np.concatenate([b[rows - start] for b in (block, *others)], axis=1)
+                yield int(begin) + done, self.unit(stacked)
+                done += len(rows)
+
+    def read(self, start: int, stop: int) -> npt.NDArray[np.float32]:
+        """Unit vectors of the nodes from `start` to `stop`, shape (stop - start, dim)."""
+        found = []
+        for part, begin in zip(self.parts, self._starts, strict=False):
+            rows = part.rows[max(start - begin, 0) : max(stop - begin, 0)]
+            if len(rows):
+                first, last = int(rows[0]), int(rows[-1]) + 1
+                found.append(
+                    self._stack([d.read(part.direction, first, last) for d in part.datasets], rows - first)
+                )
+        return self.unit(np.concatenate(found)) if found else np.zeros((0, self.dim), np.float32)
+
+    def take(self, nodes: npt.ArrayLike) -> npt.NDArray[np.float32]:
+        """Unit vectors of any nodes in any order, shape (n, dim)."""
+        return self.unit(self.take_raw(nodes))
+
+    def take_raw(self, nodes: npt.ArrayLike) -> npt.NDArray[np.float32]:
+        """Stored rows of `nodes`, neither normalised nor weighted, checkpoints side by side."""
+        wanted = np.asarray(nodes, np.int64)
+        raw = np.empty((len(wanted), self.dim), np.float32)
+        for part, begin in zip(self.parts, self._starts, strict=False):
+            here = np.flatnonzero((wanted >= begin) & (wanted < begin + len(part.rows)))
+            if len(here):
+                rows = part.rows[wanted[here] - begin]
+                raw[here] = np.concatenate([d.take(part.direction, rows) for d in part.datasets], axis=1)
+        return raw
+
+    @property
+    def scale(self) -> npt.NDArray[np.float32]:
+        """Root of its checkpoint's weight for each of the dim entries."""
+        return np.repeat(np.sqrt(np.array(self.weights, np.float32)), self._widths)
+
+    def has_records(self, nodes: Sequence[int]) -> bool:
+        """Whether the store holds the original rows of `nodes`."""
+        names = set(self.datasets[np.asarray(nodes, np.int64)])
+        return all(p.datasets[0].has_records for p in self.parts if p.datasets[0].name in names)
+
+    def records(self, nodes: Sequence[int]) -> list[dict[str, Any]]:
+        """Original rows of `nodes`, in the same order."""
+        found: dict[int, dict[str, Any]] = {}
+        for part, begin in zip(self.parts, self._starts, strict=False):
+            here = [n for n in nodes if begin <= n < begin + len(part.rows)]
+            rows = [int(part.rows[n - begin]) for n in here]
+            found.update(zip(here, part.datasets[0].records(rows), strict=True))
+        return [found[n] for n in nodes]
+
+    def unit(self, raw: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Normalise each checkpoint's part of `raw` in place and weight it with ``sqrt(w_t)``; returns `raw`."""
+        start = 0
+        for width, weight in zip(self._widths, self.weights, strict=True):
+            part = raw[:, start : start + width]
+            # Gradient entries may be 1e-20 and smaller: scaled first, their squares do not vanish in float32.
+            largest = np.maximum(
+                np.abs(part).max(axis=1, keepdims=True, initial=0), np.finfo(np.float32).tiny
+            )
+            part /= largest
+            part *= np.float32(np.sqrt(weight)) / np.maximum(
+                np.linalg.norm(part, axis=1, keepdims=True), 1e-30
+            )
+            start += width
+        return raw
+
+    def _stack(
+        self, blocks: Sequence[npt.NDArray[np.float32]], rows: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.float32]:
+        return np.concatenate([block[rows] for block in blocks], axis=1)
+
+
+def open_nodes(
+    store: Store,
+    *,
+    train: Sequence[str],
+    targets: Sequence[str],
+    checkpoints: Sequence[str] | None = None,
+    direction: str | None = None,
+    target_direction: str | None = None,
+) -> Nodes:
+    """Nodes of the named data sets: first the train sets, then the target sets.
+
+    Parameters
+    ----------
+    store : Store
+    train, targets : sequence of str
+        Names of data sets.
+    checkpoints : sequence of str, optional
+        Default: all that hold all of the data sets.
+    direction, target_direction : str, optional
+        Default: ``adam`` for train sets and ``sgd`` for targets where they have it, else their only direction.
+
+    Raises
+    ------
+    StoreNotFoundError
+        If a data set or checkpoint does not exist.
+    IncompatibleError
+        If the data sets share no checkpoint; says what differs.
+    UsageError
+        If a name is repeated, or a direction is missing or not clear.
+    """
+    names = [*train, *targets]
+    if not names:
+        raise UsageError(f"{store.path} has no data set to use; run `gradstore extract {store.path} …` first")
+    if len(set(names)) < len(names):
+        raise UsageError(f"a data set is named twice: {', '.join(names)}")
+    keys = common_checkpoints(store, names, checkpoints)
+
+    def part(name: str, *, target: bool) -> Part:
+        chosen = target_direction if target else direction
+        return Part.of([store.dataset(name, key) for key in keys], chosen, target=target)
+
+    parts = [part(name, target=False) for name in train] + [part(name, target=True) for name in targets]
+    return Nodes(parts, checkpoint_weights(store, keys))
+
+
+def common_checkpoints(
+    store: Store, names: Sequence[str], checkpoints: Sequence[str] | None = None
+) -> tuple[str, ...]:
+    """Checkpoints to use: the given ones, else all that hold every one of the data sets `names`."""
+    for key in checkpoints or ():
+        if key not in store.checkpoints:
+            raise StoreNotFoundError(unknown_name("checkpoint", key, store.checkpoints))
+    candidates = tuple(checkpoints or store.checkpoints)
+    holders = {name: [key for key in candidates if name in store.datasets(key)] for name in names}
+    for name, keys in holders.items():
+        if not keys:
+            raise StoreNotFoundError(unknown_name("data set", name, store.datasets()))
+    shared = tuple(key for key in candidates if all(key in keys for keys in holders.values()))
+    if checkpoints is not None and shared != candidates:
+        missing = [f"{name!r} in {key!r}" for key in candidates for name in names if key not in holders[name]]
+        raise StoreNotFoundError(f"not extracted yet: {', '.join(missing)}")
+    if not shared:
+        raise IncompatibleError(_no_common_checkpoint(store, holders))
+    return shared
+
+
+def default_sets(
+    store: Store, train: Sequence[str] | None, targets: Sequence[str] | None
+) -> tuple[list[str], list[str]]:
+    """Names of the train and target sets; the data sets themselves know which of them are targets."""
+    named = {*(train or ()), *(targets or ())}
+    found: tuple[list[str], list[str]] = ([], [])
+    for name in store.datasets():
+        if name not in named:
+            key = next(key for key in store.checkpoints if name in store.datasets(key))
+            found[bool(store.dataset(name, key).attributes.get("target", False))].append(name)
+    return (
+        list(train) if train is not None else found[0],
+        list(targets) if targets is not None else found[1],
+    )
+
+
+def checkpoint_weights(store: Store, keys: Sequence[str]) -> tuple[float, ...]:
+    """Learning-rate weights of the checkpoints, normalised to sum 1; equal ones if none is known."""
+    weights = np.array([store.identity(key).weight for key in keys], np.float64)
+    total = float(weights.sum())
+    return tuple(weights / total) if total > 0 else (1 / len(keys),) * len(keys)
+
+
+def _no_common_checkpoint(store: Store, holders: dict[str, list[str]]) -> str:
+    where = "; ".join(f"{name!r} in {', '.join(keys)}" for name, keys in holders.items())
+    (first, *_), *others = holders.values()
+    other = next((keys[0] for keys in others if first not in keys), first)
+    differences = store.identity(first).differences(store.identity(other))
+    return (
+        f"the data sets share no checkpoint: {where}. {other} differs from {first} by "
+        f"{'; '.join(differences) or 'nothing but its name'}. Extract them with the same checkpoint and projection"
+    )
+
+
+def _default_direction(dataset: Dataset, target: bool) -> str:
+    usual = "sgd" if target else "adam"
+    if usual in dataset.directions:
+        return usual
+    if len(dataset.directions) == 1:
+        return str(dataset.directions[0])
+    option = "target_direction" if target else "direction"
+    raise UsageError(
+        f"data set {dataset.name!r} has no direction {usual!r}; choose {option} from: {', '.join(dataset.directions)}"
+    )

@@ -1,0 +1,259 @@
+"""What a selector sees: candidates, their vectors, the target, the graph. Nothing of the store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gradstore.errors import UsageError
+from gradstore.graph.exact import TILE, exact_neighbours, tile
+from gradstore.graph.nodes import Nodes
+
+__all__ = ["SelectionContext", "Target"]
+
+Float = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Target:
+    """The rows to select for.
+
+    Parameters
+    ----------
+    name : str
+    nodes : Nodes
+        Valid rows of the target set.
+    """
+
+    name: str
+    nodes: Nodes
+
+    @property
+    def ids(self) -> npt.NDArray[np.object_]:
+        """Row ids."""
+        return self.nodes.ids
+
+    @property
+    def subtasks(self) -> npt.NDArray[np.object_]:
+        """Subtask of each row; LESS scores each on its own."""
+        return self.nodes.column("subtasks")
+
+    @cached_property
+    def vectors(self) -> Float:
+        """Unit vectors, shape (n, dim): comparable with those of the candidates."""
+        return self.nodes.take(np.arange(len(self.nodes)))
+
+    @cached_property
+    def raw(self) -> Float:
+        """Rows as they are stored, not normalised, each checkpoint's part times the root of its weight."""
+        return self.nodes.take_raw(np.arange(len(self.nodes))) * self.nodes.scale
+
+    def unit(self, rows: Float) -> Float:
+        """Copies of `rows` (means of `raw`, say), normalised and weighted like `vectors`."""
+        return self.nodes.unit(rows.copy())
+
+    def groups(self) -> list[npt.NDArray[np.int64]]:
+        """Rows of each subtask."""
+        return [np.flatnonzero(self.subtasks == name) for name in sorted(set(self.subtasks))]
+
+
+class _Centred:
+    """Vectors without the mean they share, normalised again."""
+
+    def __init__(self, nodes: Nodes, mean: Float) -> None:
+        self._nodes = nodes
+        self._mean = mean
+        self.dim = nodes.dim
+
+    def __len__(self) -> int:
+        return len(self._nodes)
+
+    def blocks(self) -> Iterator[tuple[int, Float]]:
+        for start, block in self._nodes.blocks():
+            yield start, self._centre(block)
+
+    def read(self, start: int, stop: int) -> Float:
+        return self._centre(self._nodes.read(start, stop))
+
+    def take(self, nodes: npt.ArrayLike) -> Float:
+        return self._centre(self._nodes.take(nodes))
+
+    def _centre(self, block: Float) -> Float:
+        block -= self._mean
+        block /= np.maximum(np.linalg.norm(block, axis=1, keepdims=True), np.float32(1e-12))
+        return block
+
+
+class SelectionContext:
+    """The candidates of one selection: all rows of the train sets that have a gradient.
+
+    Rows are addressed by their index from 0 to ``len(context) - 1``.
+
+    Parameters
+    ----------
+    nodes : Nodes
+        The candidates.
+    target : Target, optional
+    graph : callable, optional
+        Returns the neighbours of every candidate, see `graph`; called when they are asked for.
+    seed : int, default 0
+    progress : callable, optional
+        Told in one line what goes on.
+
+    Attributes
+    ----------
+    ids, sources, subtasks : ndarray of str, shape (N,)
+    tokens : ndarray of int32, shape (N,)
+    loss : ndarray of float32, shape (N,)
+    dim : int
+        Length of a vector.
+    rng : numpy.random.Generator
+        The only randomness that a selector may use.
+    """
+
+    def __init__(
+        self,
+        nodes: Nodes,
+        *,
+        target: Target | None = None,
+        graph: Callable[[], npt.NDArray[np.int32]] | None = None,
+        seed: int = 0,
+        progress: Callable[[str], None] | None = None,
+    ) -> None:
+        self._nodes = nodes
+        self._vectors: Nodes | _Centred = nodes
+        self._target = target
+        self._graph = graph
+        self._seed = seed
+        self.dim = nodes.dim
+        self.rng = np.random.default_rng(seed)
+        self.progress = progress or (lambda _line: None)
+
+    def __len__(self) -> int:
+        return len(self._nodes)
+
+    @cached_property
+    def ids(self) -> npt.NDArray[np.object_]:  # noqa: D102
+        return self._nodes.ids
+
+    @cached_property
+    def sources(self) -> npt.NDArray[np.object_]:  # noqa: D102
+        return self._nodes.column("sources")
+
+    @cached_property
+    def subtasks(self) -> npt.NDArray[np.object_]:  # noqa: D102
+        return self._nodes.column("subtasks")
+
+    @cached_property
+    def tokens(self) -> npt.NDArray[np.int32]:  # noqa: D102
+        return self._nodes.column("tokens")
+
+    @cached_property
+    def loss(self) -> Float:  # noqa: D102
+        return self._nodes.column("loss")
+
+    @property
+    def has_target(self) -> bool:
+        """Whether a target was given."""
+        return self._target is not None
+
+    @property
+    def target(self) -> Target:
+        """The target; a UsageError if none was given."""
+        if self._target is None:
+            raise UsageError("this selector needs a target; name one of the store's data sets with --target")
+        return self._target
+
+    @cached_property
+    def graph(self) -> npt.NDArray[np.int32]:
+        """Neighbours among the candidates, shape (N, m), by descending cosine; -1 behind the last one.
+
+        Raises
+        ------
+        UsageError, StoreNotFoundError, IncompatibleError
+            If there is no graph, or it does not belong to these candidates.
+        """
+        if self._graph is None:
+            raise UsageError("this selector needs a graph; run `gradstore graph` first")
+        return self._graph()
+
+    def blocks(self) -> Iterator[tuple[int, Float]]:
+        """Yield (first index, unit vectors of shape (n, dim)) over all candidates, in bounded memory."""
+        return self._vectors.blocks()
+
+    def vectors(self) -> Float:
+        """All unit vectors in memory, shape (N, dim)."""
+        dense = np.empty((len(self), self.dim), np.float32)
+        for start, block in self.blocks():
+            dense[start : start + len(block)] = block
+        return dense
+
+    def take(self, rows: npt.ArrayLike) -> Float:
+        """Unit vectors of some candidates, in any order."""
+        return self._vectors.take(rows)
+
+    def rows(self, ids: Sequence[str]) -> list[dict[str, Any]]:
+        """Original rows of the candidates with these ids."""
+        place = {name: i for i, name in reversed(list(enumerate(self.ids)))}
+        return self._nodes.records([place[name] for name in ids])
+
+    def project(self, directions: Float) -> Float:
+        """Inner products of all candidates with `directions` of shape (n, dim), shape (N, n); streams."""
+        found = np.empty((len(self), len(directions)), np.float32)
+        for start, rows in self._tiles():
+            found[start : start + TILE] = (rows @ directions.T)[: len(self) - start]
+        return found
+
+    @cached_property
+    def _similarity(self) -> Float:
+        return self.project(self.target.vectors)
+
+    def similarity(self) -> Float:
+        """LESS's matrix ``sum_t w_t T_t V_tᵀ`` of candidates and target rows, shape (N, n); computed once."""
+        return self._similarity
+
+    def by_id(self) -> npt.NDArray[np.int64]:
+        """Candidates ordered by id: the order for draws that must not depend on the order of rows."""
+        return np.array(sorted(range(len(self)), key=lambda i: (self.ids[i], i)), np.int64)
+
+    def centred(self) -> SelectionContext:
+        """The same candidates without the mean of their unit vectors, normalised again.
+
+        Under ``adam`` the momentum, the same in every row, hides what sets rows apart. The graph of the centred
+        vectors is another one, and is computed exactly when it is asked for.
+        """
+        total = np.zeros(self.dim)
+        for _, rows in self._tiles():
+            total += rows.sum(axis=0, dtype=np.float64)
+        centred = SelectionContext(
+            self._nodes, target=self._target, graph=None, seed=self._seed, progress=self.progress
+        )
+        vectors = _Centred(self._nodes, (total / len(self)).astype(np.float32))
+        centred._vectors = vectors
+        centred._graph = lambda: exact_neighbours(vectors, _CENTRED_NEIGHBOURS, self.progress)[0]
+        return centred
+
+    def _tiles(self) -> Iterator[tuple[int, Float]]:
+        """All vectors in tiles of one size, the last filled up with zeros, however the store is chunked."""
+        pending: list[Float] = []
+        start = held = 0
+        for _, block in self.blocks():
+            pending.append(block)
+            held += len(block)
+            if held < TILE:
+                continue
+            joined = np.concatenate(pending)
+            for first in range(0, held - TILE + 1, TILE):
+                yield start, joined[first : first + TILE]
+                start += TILE
+            pending, held = [joined[held - held % TILE :]], held % TILE
+        if held:
+            yield start, tile(np.concatenate(pending))
+
+
+_CENTRED_NEIGHBOURS = 32

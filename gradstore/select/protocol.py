@@ -1,0 +1,25 @@
+"""What a selector is."""
+
+from __future__ import annotations
+
+from typing import Protocol, runtime_checkable
+
+from gradstore.records import Selection
+from gradstore.select.context import SelectionContext
+
+__all__ = ["Selector"]
+
+
+@runtime_checkable
+class Selector(Protocol):
+    """A rule that chooses rows.
+
+    A class with keyword-only constructor parameters, stored unchanged under their names, and the method `select`.
+    Parameters annotated with str, int, float, bool, None, Literal or unions of them become options
+    ``-p name=value``. The first line of the class's docstring describes it.
+    """
+
+    name: str
+
+    def select(self, context: SelectionContext, budget: int) -> Selection:
+        """Choose at most `budget` candidates of `context`, each at most once."""

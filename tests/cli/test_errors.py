@@ -1,0 +1,197 @@
+"""A user's error is one line, says what to do, and has its exit code."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gradstore import errors
+
+MAIN = "from gradstore_cli.main import main; main()"
+
+
+def one_line(text: str) -> str:
+    first, *rest = text.splitlines()
+    assert first.startswith("error: ")
+    assert all(line.startswith("Try: gradstore") for line in rest)
+    return first
+
+
+def test_unknown_command_suggests(run) -> None:
+    result = run("extrat")
+    assert result.exit_code == 2
+    assert "did you mean 'extract'" in one_line(result.stderr)
+
+
+def test_unknown_command_of_a_group_suggests(run) -> None:
+    result = run("store", "verfy")
+    assert result.exit_code == 2
+    assert "did you mean 'verify'" in one_line(result.stderr)
+
+
+def test_unknown_option_points_to_help(run) -> None:
+    result = run("graph", "grads.zarr", "--exakt")
+    assert result.exit_code == 2
+    assert "--exact" in one_line(result.stderr)
+    assert "Try: gradstore graph --help" in result.stderr
+
+
+def test_missing_option_and_argument(run) -> None:
+    assert "--checkpoint" in one_line(run("extract", "grads.zarr").stderr)
+    assert "STORE" in one_line(run("graph").stderr)
+
+
+def test_unknown_direction_suggests(run) -> None:
+    result = run(
+        "extract", "g.zarr", "--checkpoint", "run", "--data", "d", "--name", "n", "--direction", "adam,sdg"
+    )
+    assert result.exit_code == 2
+    assert "did you mean 'sgd'" in one_line(result.stderr)
+
+
+@pytest.mark.parametrize(
+    ("raised", "code"),
+    [
+        (errors.DataError("line 3: no role"), 1),
+        (errors.CheckpointError("no moments"), 1),
+        (errors.StoreWriteError("read-only"), 1),
+        (errors.UsageError("budget"), 2),
+        (errors.StoreNotFoundError("no store"), 2),
+        (errors.IncompatibleError("projection"), 3),
+        (errors.IncompleteError("run it again"), 4),
+        (errors.CorruptError("checksum"), 4),
+        (MemoryError(), 1),
+        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "grads.zarr"), 1),
+        (FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), "x.npy"), 1),
+        (ModuleNotFoundError("No module named 'torch'", name="torch"), 1),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else str(value),
+)
+def test_exit_code_and_one_line_for_each_error(run, raising, raised: Exception, code: int) -> None:
+    raising(raised)
+    result = run("env", "--json")
+    assert result.exit_code == code
+    assert json.loads(result.stdout) == {
+        "error": one_line(result.stderr).removeprefix("error: "),
+        "exit_code": code,
+    }
+
+
+@pytest.fixture
+def raising(monkeypatch: pytest.MonkeyPatch):
+    """Make ``gradstore env`` fail as a library function would."""
+    from gradstore_cli.commands import env
+
+    def replace(error: BaseException) -> None:
+        def fail(**_options: object) -> None:
+            raise error
+
+        monkeypatch.setattr(env.command, "callback", fail)
+
+    return replace
+
+
+def test_missing_torch_names_the_extra(run, raising) -> None:
+    raising(ModuleNotFoundError("No module named 'torch'", name="torch"))
+    assert "pip install 'gradstore[extract]'" in run("env").stderr
+
+
+def test_a_full_disk_is_named_with_its_path(run, raising) -> None:
+    raising(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "grads.zarr"))
+    assert "grads.zarr" in run("env").stderr
+    assert "disk" in run("env").stderr
+
+
+def test_a_message_of_several_lines_becomes_one(run, raising) -> None:
+    raising(errors.DataError("first\nsecond"))
+    assert run("env").stderr == "error: first second\n"
+
+
+def test_debug_shows_the_traceback_wherever_it_stands(run, raising) -> None:
+    raising(errors.DataError("broken"))
+    assert "Traceback" not in run("env").stderr
+    for arguments in (("--debug", "env"), ("env", "--debug")):
+        result = run(*arguments)
+        assert "Traceback" in result.stderr
+        assert result.exit_code == 1
+
+
+def test_interrupted_extract_prints_the_line_that_resumes(run, monkeypatch: pytest.MonkeyPatch) -> None:
+    from gradstore_cli.commands import extract
+
+    def interrupt(**_options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(extract.command, "callback", interrupt)
+    arguments = ("extract", "my grads.zarr", "--checkpoint", "run", "--data", "d.jsonl", "--name", "pool")
+    result = run(*arguments)
+    assert result.exit_code == 130
+    assert (
+        "gradstore extract 'my grads.zarr' --checkpoint run --data d.jsonl --name pool"
+        in result.stderr.splitlines()[-1]
+    )
+
+
+def test_other_interrupted_commands_promise_no_resume(run, raising) -> None:
+    raising(KeyboardInterrupt())
+    result = run("env")
+    assert result.exit_code == 130
+    assert "continue" not in result.stderr
+
+
+def test_an_unforeseen_error_is_one_line_without_debug(process) -> None:
+    code = (
+        "import sys; from gradstore_cli.commands import env; from gradstore_cli.main import main\n"
+        "env.command.callback = lambda **_: {}['key']; main()"
+    )
+    calm, loud = process(code, "env"), process(code, "env", "--debug")
+    assert calm.returncode == loud.returncode == 1
+    assert calm.stderr == "error: unexpected KeyError: 'key' (--debug shows where)\n"
+    assert "Traceback" in loud.stderr
+
+
+def test_a_closed_pipe_is_quiet(process) -> None:
+    code = (
+        "import os, subprocess, sys\n"
+        "child = subprocess.Popen([sys.executable, '-c', sys.argv[1], 'env'], stdout=subprocess.PIPE,"
+        " stderr=subprocess.PIPE)\n"
+        "child.stdout.close(); sys.stdout.write(child.stderr.read().decode())"
+    )
+    assert process(code, "import time; time.sleep(0.5); " + MAIN).stdout == ""
+
+
+def terminal_output(*arguments: str) -> str:
+    """What a failing command writes to a terminal on stderr."""
+    reader, terminal = pty.openpty()
+    subprocess.run([sys.executable, "-c", MAIN, *arguments], stderr=terminal, check=False)
+    os.close(terminal)
+    text = os.read(reader, 4096).decode()
+    os.close(reader)
+    return text
+
+
+def test_errors_are_red_on_a_terminal_unless_no_color(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    assert "\x1b[31merror:" in terminal_output("extrat")
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "\x1b" not in terminal_output("extrat")
+
+
+def test_piped_output_has_no_control_characters(process, tmp_path: Path) -> None:
+    for arguments in (
+        ("extrat",),
+        ("env",),
+        ("--help",),
+        ("selectors",),
+        ("store", "ls", tmp_path / "none.zarr"),
+    ):
+        result = process(MAIN, *arguments)
+        for character in result.stdout + result.stderr:
+            assert character.isprintable() or character == "\n", arguments
