@@ -116,7 +116,7 @@ class CheckpointIdentity:
     Attributes
     ----------
     base : str
-        Id or path of the base model, for people; `base_digest` decides.
+        Name of the base model, for people; `base_digest` decides.
     base_digest, adapter_digest, tokenizer_digest, template_digest : str
         Digests of the weights, the tokenizer and the chat template.
     step : int
@@ -152,7 +152,9 @@ class CheckpointIdentity:
         known = {f.name: value[f.name] for f in fields(cls) if f.name in value}
         projection = known.get("projection", {})
         known["projection"] = ProjectionSpec(**{k: projection[k] for k in ("kind", "dim", "seed")})
-        known["parameters"] = tuple((str(n), tuple(int(d) for d in s)) for n, s in known.get("parameters", ()))
+        known["parameters"] = tuple(
+            (str(n), tuple(int(d) for d in s)) for n, s in known.get("parameters", ())
+        )
         return cls(**known)
 
     def differences(self, other: CheckpointIdentity) -> list[str]:
@@ -161,7 +163,9 @@ class CheckpointIdentity:
         for name in ("base_digest", "adapter_digest", "tokenizer_digest", "template_digest"):
             mine, theirs = getattr(self, name), getattr(other, name)
             if mine != theirs:
-                found.append(f"{name.replace('_digest', '')}: {theirs[:12] or 'none'}, not {mine[:12] or 'none'}")
+                found.append(
+                    f"{name.replace('_digest', '')}: {theirs[:12] or 'none'}, not {mine[:12] or 'none'}"
+                )
         for name in ("kind", "dim", "seed"):
             mine, theirs = getattr(self.projection, name), getattr(other.projection, name)
             if mine != theirs:

@@ -32,7 +32,7 @@ class LoadedModel:
     linears : dict from parameter name to torch.nn.Linear
         The LoRA matrices ("…lora_A.weight", "…lora_B.weight") in ``named_parameters`` order.
     base : str
-        Where the base model came from.
+        Name of the base model: its hub id, or the name of its folder (a path would tell others nothing).
     base_digest : str
         Digest of the base model's weight files.
     """
@@ -98,7 +98,7 @@ def load_model(
         check_adapter_fits(checkpoint, model, base)
         model = PeftModel.from_pretrained(model, str(checkpoint.path), is_trainable=True)
     model = model.to(device).eval()
-    return LoadedModel(model, _lora_linears(model, checkpoint), base, base_digest(base))
+    return LoadedModel(model, _lora_linears(model, checkpoint), _public_name(base), base_digest(base))
 
 
 @contextmanager
@@ -164,6 +164,10 @@ def load_tokenizer(checkpoint: CheckpointFolder, base: str | None = None) -> Any
             reason = str(error).splitlines()[0]
             raise CheckpointError(f"tokenizer of {place}: cannot be loaded: {reason}") from error
     return None
+
+
+def _public_name(base: str) -> str:
+    return Path(base).resolve().name if Path(base).exists() else base
 
 
 def base_digest(base: str) -> str:

@@ -18,9 +18,25 @@ __all__ = [
     "weekdays",
 ]
 
-_WORDS = ["anchor", "apple", "autumn", "badge", "basket", "beach", "bottle", "branch", "breeze", "bridge", "butter", "button", "camera", "candle", "canyon", "carpet", "castle", "cheese", "cherry", "circle", "cloud", "coffee", "corner", "cotton", "desert", "dinner", "dragon", "engine", "falcon", "feather", "fiddle", "flower", "forest", "garden", "ginger", "glove", "hammer", "harbour", "hazel", "helmet", "honey", "island", "jacket", "jungle", "kettle", "ladder", "lantern", "lemon", "letter", "lizard", "market", "meadow", "mirror", "mitten", "monkey", "needle", "orange", "orchard", "paddle", "paper", "parrot", "pebble", "pencil", "pepper", "pillow", "planet", "pocket", "potato", "rabbit", "ribbon", "river", "rocket", "saddle", "salmon", "silver", "spider", "stable", "summer", "table", "tiger", "timber", "tulip", "valley", "velvet", "violin", "walnut", "whistle", "window", "winter", "wizard"]
+
+def _words(text: str) -> list[str]:
+    return text.split()
+
+
+_WORDS = _words(
+    "anchor apple autumn badge basket beach bottle branch breeze bridge butter button camera candle "
+    "canyon carpet castle cheese cherry circle cloud coffee corner cotton desert dinner dragon engine "
+    "falcon feather fiddle flower forest garden ginger glove hammer harbour hazel helmet honey island "
+    "jacket jungle kettle ladder lantern lemon letter lizard market meadow mirror mitten monkey needle "
+    "orange orchard paddle paper parrot pebble pencil pepper pillow planet pocket potato rabbit ribbon "
+    "river rocket saddle salmon silver spider stable summer table tiger timber tulip valley velvet violin "
+    "walnut whistle window winter wizard"
+)
 _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-_NUMBERS = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty"]
+_NUMBERS = _words(
+    "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
+    "seventeen eighteen nineteen twenty"
+)
 _COLOURS = {
     ("red", "blue"): "purple",
     ("red", "yellow"): "orange",
@@ -33,8 +49,10 @@ _COLOURS = {
     ("green", "white"): "light green",
     ("black", "green"): "dark green",
 }
-_THINGS = ["fence", "boat", "door", "chair", "wall", "shed", "gate", "bench", "box", "cart", "kite", "wagon", "roof", "toy", "sign"]
-_NAMES = ["Anna", "Ben", "Clara", "David", "Ella", "Felix", "Grace", "Hugo", "Ida", "Jonas", "Kira", "Leo", "Mara", "Nils", "Olga", "Paul", "Rosa", "Sven", "Tara", "Vera"]
+_THINGS = _words("fence boat door chair wall shed gate bench box cart kite wagon roof toy sign")
+_NAMES = _words(
+    "Anna Ben Clara David Ella Felix Grace Hugo Ida Jonas Kira Leo Mara Nils Olga Paul Rosa Sven Tara Vera"
+)
 _TIMES = {
     "morning": "Good morning",
     "afternoon": "Good afternoon",
@@ -46,7 +64,12 @@ _MANNERS = {
     "shortly": "All well?",
     "warmly": "How lovely to see you!",
 }
-_OPPOSITES = ["hot:cold", "big:small", "early:late", "loud:quiet", "heavy:light", "open:closed", "full:empty", "wet:dry", "new:old", "rich:poor", "fast:slow", "high:low", "near:far", "deep:shallow", "soft:hard", "thick:thin", "wide:narrow", "bright:dark", "clean:dirty", "brave:afraid", "calm:angry", "cheap:costly", "easy:difficult", "first:last", "happy:sad", "kind:cruel", "long:short", "smooth:rough", "strong:weak", "sweet:sour"]
+_OPPOSITES = _words(
+    "hot:cold big:small early:late loud:quiet heavy:light open:closed full:empty wet:dry new:old "
+    "rich:poor fast:slow high:low near:far deep:shallow soft:hard thick:thin wide:narrow bright:dark "
+    "clean:dirty brave:afraid calm:angry cheap:costly easy:difficult first:last happy:sad kind:cruel "
+    "long:short smooth:rough strong:weak sweet:sour"
+)
 _MEASURES = {
     "length": "metre",
     "weight": "kilogram",
@@ -59,16 +82,39 @@ _MEASURES = {
     "area": "square metre",
     "power": "watt",
 }
-_OBJECTS = ["rope", "stone", "river", "lamp", "train", "bell", "engine", "field", "barrel", "storm", "drum", "tower"]
+_OBJECTS = _words("rope stone river lamp train bell engine field barrel storm drum tower")
 
 
 @cache
 def _countries() -> list[tuple[str, str]]:
     """A made-up atlas, the same for everyone: 120 countries with their capitals."""
     rng = Random("atlas")
-    starts = (
-        ["Bal", "Cor", "Dan", "El", "Fen", "Gar", "Hol", "Is", "Jor", "Kel", "Lum", "Mar", "Nor", "Or", "Pel", "Quil", "Ros", "Sar", "Tel", "Ul", "Vor", "Wes", "Yar", "Zan"]
-    )
+    starts = [
+        "Bal",
+        "Cor",
+        "Dan",
+        "El",
+        "Fen",
+        "Gar",
+        "Hol",
+        "Is",
+        "Jor",
+        "Kel",
+        "Lum",
+        "Mar",
+        "Nor",
+        "Or",
+        "Pel",
+        "Quil",
+        "Ros",
+        "Sar",
+        "Tel",
+        "Ul",
+        "Vor",
+        "Wes",
+        "Yar",
+        "Zan",
+    ]
     middles = ["a", "e", "i", "o", "ari", "eni", "olo", "una"]
     pairs = [
         (start + middle, end)

@@ -1,7 +1,7 @@
 """The demo's instruction set: one target skill, the skills it is made of, and many others.
 
-Every row is generated. The target skill is not in the pool: a selector that finds the prerequisites has found what
-the target is made of.
+Every row is generated. The target skill is not in the pool: a selector that finds the prerequisites has found
+what the target is made of.
 """
 
 from __future__ import annotations

@@ -7,23 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from gradstore.checkpoint import CheckpointFolder, LoadedModel, load_model, load_moments
 from gradstore.errors import DataError
 from gradstore.gradients.compute import ChunkComputer
 from gradstore.gradients.directions import needs_moments, prepare_directions
 from gradstore.gradients.engine import GradientEngine
-from gradstore.gradients.prepare import (
-    Log,
-    Progress,
-    Settings,
-    Tokenised,
-    optional,
-    resolve_checkpoints,
-    tokenise,
-)
+from gradstore.gradients.prepare import Options, Settings, Tokenised, resolve_checkpoints, tokenise
 from gradstore.gradients.projection import make_projector, total_size
+from gradstore.progress import Log, Progress, silent, unheard
 from gradstore.records import CheckpointIdentity
 from gradstore.store import Dataset, DatasetWriter
 
@@ -77,9 +70,9 @@ def extract(
     name: str,
     target: bool = False,
     directions: Sequence[str] | None = None,
-    progress: Progress | None = None,
-    log: Log | None = None,
-    **settings: Any,
+    progress: Progress = silent,
+    log: Log = unheard,
+    **settings: Unpack[Options],
 ) -> list[ExtractReport]:
     """Write the projected gradient of every row to the store.
 
@@ -103,9 +96,8 @@ def extract(
     progress, log : callable, optional
         ``progress(total, unit, label)`` gives a context manager with ``update(n)``; ``log(line)`` hears what happens.
     **settings
-        ``projection`` ("sjlt", "rademacher", "none"), ``dim`` (8192), ``seed`` (0), ``encoding`` ("int8", "exact",
-        "half"), ``chunk_rows``, ``token_budget``, ``max_length`` (2048), ``base``, ``chat_template``, ``fmt``,
-        ``device``, ``dtype``, ``embed_rows`` (True).
+        Attributes of `Settings` by name: ``projection``, ``dim``, ``seed``, ``encoding``, ``chunk_rows``,
+        ``token_budget``, ``max_length``, ``base``, ``chat_template``, ``fmt``, ``device``, ``dtype``, ``embed_rows``.
 
     Returns
     -------
@@ -121,7 +113,6 @@ def extract(
     """
     job = Settings(data=Path(data), name=name, target=target, directions=tuple(directions or ()), **settings)
     job.check()
-    log = log or (lambda _line: None)
     reports: list[ExtractReport] = []
     tokenised: Tokenised | None = None
     run: Path | None = None
@@ -150,7 +141,7 @@ def _extract_one(
     folder: CheckpointFolder,
     tokenised: Tokenised,
     job: Settings,
-    progress: Progress | None,
+    progress: Progress,
     log: Log,
 ) -> ExtractReport:
     directions = job.resolved_directions()
@@ -184,7 +175,7 @@ def _extract_one(
             len(examples[i].input_ids) for c in missing for i in writer.chunks[c] if not examples[i].reason
         )
         started = time.monotonic()
-        with GradientEngine(loaded, device) as engine, optional(progress, todo, "tokens", folder.name) as bar:
+        with GradientEngine(loaded, device) as engine, progress(todo, "tokens", folder.name) as bar:
             computer = ChunkComputer(engine, ready, projector, job.resolved_token_budget(), job.embed_rows)
             for chunk in missing:
                 part = writer.chunks[chunk]
@@ -198,7 +189,10 @@ def _extract_one(
 def _check_vocabulary(loaded: LoadedModel, tokenised: Tokenised) -> None:
     """Refuse token ids that the model does not have, which the model itself would meet with a crash."""
     for row, example in zip(tokenised.file.rows, tokenised.examples, strict=True):
-        if len(example.input_ids) and not 0 <= example.input_ids.min() <= example.input_ids.max() < loaded.vocabulary:
+        if (
+            len(example.input_ids)
+            and not 0 <= example.input_ids.min() <= example.input_ids.max() < loaded.vocabulary
+        ):
             raise DataError(
                 f"{row.where}: token id {example.input_ids.max()} is outside the model's vocabulary of"
                 f" {loaded.vocabulary}; are the rows tokenised for this model?"
@@ -217,7 +211,7 @@ def make_identity(
         template_digest=tokenised.template_digest,
         step=folder.step,
         weight=folder.weight,
-        lora=folder.lora,
+        lora={key: value for key, value in folder.lora.items() if key != "base_model_name_or_path"},
         parameters=loaded.parameters,
         projection=job.projection_spec(total_size(loaded.parameters)),
     )

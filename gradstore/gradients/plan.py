@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Unpack
 
 from gradstore.checkpoint import CheckpointFolder, load_model, load_moments
 from gradstore.data import load_rows
@@ -17,8 +17,9 @@ from gradstore.gradients.compute import ChunkComputer
 from gradstore.gradients.directions import needs_moments, prepare_directions
 from gradstore.gradients.engine import GradientEngine
 from gradstore.gradients.extract import make_identity
-from gradstore.gradients.prepare import Log, Progress, Settings, Tokenised, resolve_checkpoints, tokenise
+from gradstore.gradients.prepare import Options, Settings, Tokenised, resolve_checkpoints, tokenise
 from gradstore.gradients.projection import make_projector, total_size
+from gradstore.progress import Log, Progress, silent, unheard
 from gradstore.store import forecast
 
 __all__ = ["Plan", "plan", "show"]
@@ -72,9 +73,9 @@ def plan(
     name: str,
     target: bool = False,
     directions: Sequence[str] | None = None,
-    progress: Progress | None = None,
-    log: Log | None = None,
-    **settings: Any,
+    progress: Progress = silent,
+    log: Log = unheard,
+    **settings: Unpack[Options],
 ) -> list[Plan]:
     """What `extract` with the same arguments would do; computes a few batches and writes nothing.
 
@@ -85,7 +86,6 @@ def plan(
     """
     job = Settings(data=Path(data), name=name, target=target, directions=tuple(directions or ()), **settings)
     job.check()
-    log = log or (lambda _line: None)
     plans = []
     for folder in resolve_checkpoints(checkpoints):
         log(f"{folder.name}: probing")

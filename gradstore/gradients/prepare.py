@@ -2,28 +2,78 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from gradstore.checkpoint import CheckpointFolder, find_checkpoints, load_tokenizer
 from gradstore.data import ChatTokenizer, DataFile, load_rows
 from gradstore.errors import DataError, UsageError
 from gradstore.gradients.directions import needs_moments
+from gradstore.progress import Progress, silent
 from gradstore.records import PROJECTIONS, Example, ProjectionSpec
 from gradstore.registry import unknown_name
 
-__all__ = ["Log", "Progress", "Settings", "Tokenised", "resolve_checkpoints", "tokenise"]
+__all__ = ["Options", "Settings", "Tokenised", "resolve_checkpoints", "tokenise"]
 
-Log = Callable[[str], None]
-Progress = Callable[[int, str, str], Any]
-"""``progress(total, unit, label)`` gives a context manager whose ``update(n)`` counts."""
+
+class Options(TypedDict, total=False):
+    """Keyword arguments that `extract` and `plan` hand on to `Settings`, which has the defaults."""
+
+    projection: str
+    dim: int
+    seed: int
+    encoding: str
+    chunk_rows: int | None
+    token_budget: int | None
+    max_length: int
+    base: str | None
+    chat_template: str | None
+    fmt: str | None
+    device: str | None
+    dtype: str | None
+    embed_rows: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What `extract`, `plan` and `show` share; see `extract` for the meaning of each."""
+    """Everything that decides an extraction.
+
+    Attributes
+    ----------
+    data : Path
+        The rows.
+    name : str
+        What the data set is called in the store.
+    target : bool
+        Whether it is a target.
+    directions : tuple of str
+        Empty for the convention: ``adam`` for train rows, ``sgd`` for a target.
+    projection : {"sjlt", "rademacher", "none"}
+    dim : int
+        Numbers stored for each row; with ``none`` all there are.
+    seed : int
+        Seed of the projection.
+    encoding : {"int8", "exact", "half"}
+    chunk_rows : int, optional
+        Rows written and resumed together; by default 8 MiB of them.
+    token_budget : int, optional
+        Largest number of tokens in a batch, padding included; by default 2048 on a CPU, 16384 on a GPU.
+    max_length : int
+        Tokens after which a row is cut.
+    base : str, optional
+        Folder or hub id of the base model; by default what the adapter names.
+    chat_template : str, optional
+        File, text or built-in name (``less``, ``chatml``) instead of the tokenizer's own template.
+    fmt : str, optional
+        Format of the rows; by default told from the first row.
+    device, dtype : str, optional
+        Where and in which precision the base model computes; by default a GPU in bfloat16 if there is one, else
+        the CPU in float32.
+    embed_rows : bool
+        Whether the store keeps the original rows.
+    """
 
     data: Path
     name: str
@@ -150,7 +200,7 @@ def tokenise(
     checkpoint: CheckpointFolder,
     *,
     file: DataFile | None = None,
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> Tokenised:
     """Read the data (unless `file` was read already) and turn every row into tokens."""
     file = file or load_rows(settings.data, fmt=settings.fmt)
@@ -162,24 +212,8 @@ def tokenise(
         )
     chat = ChatTokenizer(tokenizer, template=settings.chat_template, max_length=settings.max_length)
     examples = []
-    with optional(progress, len(file.rows), "rows", "tokenising") as bar:
+    with progress(len(file.rows), "rows", "tokenising") as bar:
         for row in file.rows:
             examples.append(chat.encode(row, file.fmt))
             bar.update(1)
     return Tokenised(file, examples, tokenizer, chat.tokenizer_digest, chat.template_digest)
-
-
-def optional(progress: Progress | None, total: int, unit: str, label: str) -> Any:
-    """The caller's progress, or one that counts in silence."""
-    return progress(total, unit, label) if progress else _Silent()
-
-
-class _Silent:
-    def __enter__(self) -> _Silent:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-    def update(self, count: int) -> None:
-        """Count nothing."""

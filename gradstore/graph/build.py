@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -14,6 +14,7 @@ from gradstore.graph.graph import Graph, digests, load_graph
 from gradstore.graph.hnsw import hnsw_neighbours
 from gradstore.graph.nodes import common_checkpoints, default_sets, open_nodes
 from gradstore.graph.quality import measured_recall
+from gradstore.progress import Progress, silent
 
 if TYPE_CHECKING:
     from gradstore.store import Store
@@ -36,7 +37,7 @@ def build_graph(
     M: int = 16,
     ef_construction: int = 200,
     ef: int = 128,
-    progress: Callable[[str], None] | None = None,
+    progress: Progress = silent,
 ) -> Graph:
     """Link every train and target row to its nearest rows and write the graph to the store.
 
@@ -59,8 +60,7 @@ def build_graph(
         Seed of the HNSW index and of the rows on which recall is measured.
     M, ef_construction, ef : int
         Settings of the HNSW index.
-    progress : callable, optional
-        Told how far the work is.
+    progress : Progress, optional
 
     Returns
     -------
@@ -91,13 +91,13 @@ def build_graph(
     chosen, why = _choose(method, len(nodes), nodes.dim, neighbours)
     if chosen == "exact":
         links, cosines = exact_neighbours(nodes, neighbours, progress)
-        recall, settings = 1.0, {}
+        settings = {}
     else:
         settings = {"M": M, "ef_construction": ef_construction, "ef": ef}
         links, cosines = hnsw_neighbours(
             nodes, neighbours, seed=seed, M=M, ef_construction=ef_construction, ef=ef, progress=progress
         )
-        recall = measured_recall(nodes, links, cosines, seed=seed)
+    recall = measured_recall(nodes, links, cosines, seed=seed)
     write_artifact(
         opened,
         "graphs",

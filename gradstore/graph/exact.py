@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
+
+from gradstore.progress import Progress, silent
 
 __all__ = ["TILE", "TopM", "Vectors", "exact_neighbours", "nearest_to", "tile"]
 
@@ -63,7 +65,7 @@ class TopM:
 
 
 def exact_neighbours(
-    vectors: Vectors, m: int, progress: Callable[[str], None] | None = None
+    vectors: Vectors, m: int, progress: Progress = silent
 ) -> tuple[npt.NDArray[np.int32], Float]:
     """The m nearest other rows of every row.
 
@@ -77,8 +79,8 @@ def exact_neighbours(
         Unit rows.
     m : int
         Neighbours of each row.
-    progress : callable, optional
-        Told how far the work is.
+    progress : Progress, optional
+        Counts finished pairs of tiles.
 
     Returns
     -------
@@ -90,17 +92,18 @@ def exact_neighbours(
     count = len(vectors)
     starts = range(0, count, TILE)
     tops = [TopM(min(TILE, count - start), m) for start in starts]
-    for i, left in _tiles(vectors):
-        for j, right in _tiles(vectors, i):
-            rows, columns = len(tops[i].values), len(tops[j].values)
-            product = (left @ right.T)[:rows, :columns]
-            if i == j:
-                np.fill_diagonal(product, -np.inf)
-            tops[i].offer(product, j * TILE)
-            if i != j:
-                tops[j].offer(product.T, i * TILE)
-        if progress:
-            progress(f"exact neighbours: {min((i + 1) * TILE, count)} of {count} rows")
+    pairs = len(tops) * (len(tops) + 1) // 2
+    with progress(pairs, "tiles", "exact neighbours") as bar:
+        for i, left in _tiles(vectors):
+            for j, right in _tiles(vectors, i):
+                rows, columns = len(tops[i].values), len(tops[j].values)
+                product = (left @ right.T)[:rows, :columns]
+                if i == j:
+                    np.fill_diagonal(product, -np.inf)
+                tops[i].offer(product, j * TILE)
+                if i != j:
+                    tops[j].offer(product.T, i * TILE)
+                bar.update(1)
     return _finished(np.concatenate([t.indices for t in tops]), np.concatenate([t.values for t in tops]))
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from gradstore.graph.exact import nearest_to
+from gradstore.progress import Progress, silent
 
 if TYPE_CHECKING:
     from gradstore.graph.nodes import Nodes
@@ -26,7 +26,7 @@ def hnsw_neighbours(
     M: int,
     ef_construction: int,
     ef: int,
-    progress: Callable[[str], None] | None = None,
+    progress: Progress = silent,
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
     """The m nearest other nodes of every node, nearly: found by an HNSW index, ordered by exact cosines.
 
@@ -42,6 +42,7 @@ def hnsw_neighbours(
         Seed of the index's random levels.
     M, ef_construction, ef : int
         Links of a node, and candidates kept while building and while searching.
+    progress : Progress, optional
 
     Returns
     -------
@@ -55,20 +56,22 @@ def hnsw_neighbours(
     # On unit vectors 1 - inner product is the cosine distance; the space "cosine" would normalise once more.
     index = hnswlib.Index(space="ip", dim=nodes.dim)
     index.init_index(max_elements=count, M=M, ef_construction=ef_construction, random_seed=seed)
-    for start, block in nodes.blocks():
-        index.add_items(block, np.arange(start, start + len(block)), num_threads=1)
-        if progress:
-            progress(f"HNSW: {start + len(block)} of {count} rows inserted")
+    with progress(count, "rows", "building the index") as bar:
+        for start, block in nodes.blocks():
+            index.add_items(block, np.arange(start, start + len(block)), num_threads=1)
+            bar.update(len(block))
     index.set_ef(max(ef, 2 * found))
     neighbours = np.full((count, m), -1, np.int32)
     cosines = np.zeros((count, m), np.float32)
-    for start in range(0, count, _BATCH):
-        rows = np.arange(start, min(start + _BATCH, count))
-        links = _query(index, nodes.read(start, int(rows[-1]) + 1), found, count)
-        if links is None:
-            neighbours[rows], cosines[rows] = nearest_to(nodes, rows, m)
-        else:
-            neighbours[rows], cosines[rows] = _ranked(nodes, rows, links, m)
+    with progress(count, "rows", "searching the index") as bar:
+        for start in range(0, count, _BATCH):
+            rows = np.arange(start, min(start + _BATCH, count))
+            links = _query(index, nodes.read(start, int(rows[-1]) + 1), found, count)
+            if links is None:
+                neighbours[rows], cosines[rows] = nearest_to(nodes, rows, m)
+            else:
+                neighbours[rows], cosines[rows] = _ranked(nodes, rows, links, m)
+            bar.update(len(rows))
     return neighbours, cosines
 
 

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from gradstore.errors import UsageError
 from gradstore.graph.exact import TILE, exact_neighbours, tile
 from gradstore.graph.nodes import Nodes
+from gradstore.progress import Progress, silent
 
 __all__ = ["SelectionContext", "Target"]
 
@@ -102,8 +103,7 @@ class SelectionContext:
     graph : callable, optional
         Returns the neighbours of every candidate, see `graph`; called when they are asked for.
     seed : int, default 0
-    progress : callable, optional
-        Told in one line what goes on.
+    progress : Progress, optional
 
     Attributes
     ----------
@@ -123,7 +123,7 @@ class SelectionContext:
         target: Target | None = None,
         graph: Callable[[], npt.NDArray[np.int32]] | None = None,
         seed: int = 0,
-        progress: Callable[[str], None] | None = None,
+        progress: Progress = silent,
     ) -> None:
         self._nodes = nodes
         self._vectors: Nodes | _Centred = nodes
@@ -132,7 +132,7 @@ class SelectionContext:
         self._seed = seed
         self.dim = nodes.dim
         self.rng = np.random.default_rng(seed)
-        self.progress = progress or (lambda _line: None)
+        self.progress = progress
 
     def __len__(self) -> int:
         return len(self._nodes)

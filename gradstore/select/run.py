@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ import numpy.typing as npt
 from gradstore.errors import IncompatibleError, UsageError
 from gradstore.graph.graph import Graph, load_graph, rebuild_command
 from gradstore.graph.nodes import Nodes, default_sets, open_nodes
+from gradstore.progress import Progress, silent
 from gradstore.records import Selection
 from gradstore.select.context import SelectionContext, Target
 from gradstore.select.params import settings
@@ -40,7 +41,7 @@ def select(
     params: Mapping[str, Any] | None = None,
     seed: int = 0,
     name: str | None = None,
-    progress: Callable[[str], None] | None = None,
+    progress: Progress = silent,
 ) -> Picked:
     """Choose rows of the train sets, and keep the choice in the store if it can be written.
 
@@ -66,8 +67,7 @@ def select(
     seed : int, default 0
     name : str, optional
         Name of the selection in the store; default: selector and target.
-    progress : callable, optional
-        Told in one line what goes on.
+    progress : Progress, optional
 
     Returns
     -------

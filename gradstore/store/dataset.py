@@ -187,6 +187,8 @@ class Dataset:
         self._check(direction)
         wanted = self._rows(rows)
         out = np.empty((len(wanted), self.dim), dtype=np.float32)
+        if not len(wanted):
+            return out
         chunk_of, within = np.divmod(wanted, self._settings.chunk_rows)
         order = np.argsort(chunk_of, kind="stable")
         chunks, starts = np.unique(chunk_of[order], return_index=True)

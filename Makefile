@@ -1,0 +1,48 @@
+# `make demo` and `make test` are all that is needed; both set up .venv first.
+# Needs Python >= 3.11 (another one: make PYTHON=python3.12 ...), make and a C++ compiler.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready-$(notdir $(PYTHON))
+
+.PHONY: demo test test-real lint types contracts check format clean
+
+demo: $(READY)
+	$(BIN)/gradstore demo
+
+test: $(READY)
+	$(BIN)/python -m pytest -m "not real"
+
+test-real: $(READY)
+	$(BIN)/python -m pip install --quiet -e '.[real]'
+	$(BIN)/python -m pytest -m real
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(READY)
+	$(BIN)/mypy
+
+contracts: $(READY)
+	$(BIN)/lint-imports
+
+check: lint types contracts
+
+format: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf build dist gradstore-demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find gradstore cli tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(READY): pyproject.toml .ci/setup
+	.ci/setup $(PYTHON) $(VENV)
+	@touch $@
+
+# An environment that no longer starts (its Python was removed, the folder was moved) is set up again.
+ifneq ($(shell $(BIN)/python -c 'print("starts")' 2>/dev/null),starts)
+.PHONY: $(READY)
+endif

@@ -1,0 +1,49 @@
+"""How long work reports to whoever called it; the library itself never prints."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import TracebackType
+from typing import Protocol, Self
+
+__all__ = ["Bar", "Log", "Progress", "silent", "unheard"]
+
+
+class Bar(Protocol):
+    """Counts the done part of some work; a context manager. tqdm's bars are such."""
+
+    def update(self, count: int) -> object:
+        """`count` more units are done."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> object: ...
+
+
+Log = Callable[[str], object]
+"""Hears one line about what happens."""
+
+Progress = Callable[[int, str, str], Bar]
+"""``progress(total, unit, label)`` begins a bar."""
+
+
+class _Silent:
+    def update(self, count: int) -> None:
+        pass
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+def silent(total: int, unit: str, label: str) -> Bar:  # noqa: ARG001 (a Progress)
+    """Count in silence: the default."""
+    return _Silent()
+
+
+def unheard(line: str) -> None:  # noqa: ARG001 (a Log)
+    """Say nothing: the default."""

@@ -1,0 +1,131 @@
+"""Graphs and selections: whole, checked, replaceable."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gradstore.errors import CorruptError, IncompleteError, StoreNotFoundError, StoreWriteError, UsageError
+from gradstore.store import Artifact, Store, create_store, read_artifact, verify, write_artifact
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return create_store(tmp_path / "s")
+
+
+def write(store: Store, version: int = 1, **changes: object) -> Artifact:
+    given: dict[str, object] = {
+        "arrays": {
+            "neighbours": np.arange(6, dtype=np.int32).reshape(3, 2) * version,
+            "cosines": np.linspace(-1, 1, 6, dtype=np.float32).reshape(3, 2),
+            "index": np.frombuffer(b"\x00\xff" * 5, dtype=np.uint8),
+            "nothing": np.zeros((0, 4)),
+        },
+        "strings": {"ids": ["a", "", "ü\0"], "none": []},
+        "attributes": {"version": version, "recall": 0.97},
+    }
+    return write_artifact(store, "graphs", "default", **{**given, **changes})  # type: ignore[arg-type]
+
+
+def test_everything_comes_back_as_written(store: Store) -> None:
+    write(store)
+    artifact = read_artifact(store, "graphs", "default")
+    assert sorted(artifact.arrays) == ["cosines", "index", "neighbours", "nothing"]
+    assert artifact.arrays["neighbours"].tolist() == [[0, 1], [2, 3], [4, 5]]
+    assert artifact.arrays["neighbours"].dtype == np.int32
+    assert artifact.arrays["cosines"].tobytes() == np.linspace(-1, 1, 6, dtype=np.float32).tobytes()
+    assert artifact.arrays["index"].tobytes() == b"\x00\xff" * 5
+    assert artifact.arrays["nothing"].shape == (0, 4)
+    assert artifact.strings["ids"].tolist() == ["a", "", "ü\0"]
+    assert artifact.strings["none"].tolist() == []
+    assert artifact.attributes == {"version": 1, "recall": 0.97}
+    assert artifact.arrays["index"] is artifact.arrays["index"]
+    assert "gone" not in artifact.arrays
+    assert repr(artifact) == "Artifact graphs/default: cosines, index, neighbours, nothing, ids, none"
+    assert store.graphs == ("default",)
+    assert verify(store.path) == []
+
+
+def test_large_arrays_are_cut_into_chunks(store: Store) -> None:
+    values = np.arange(3_000_000, dtype=np.float64)
+    artifact = write(store, arrays={"values": values[:, None]})
+    assert len(list((store.path / "graphs/default/values/c").iterdir())) == 3
+    assert (artifact.arrays["values"][:, 0] == values).all()
+
+
+def test_a_new_one_replaces_the_old_and_changes_the_digest(store: Store) -> None:
+    first = write(store)
+    assert write(store).digest == first.digest
+    second = write(store, 2, arrays={"fewer": np.zeros(1)})
+    assert second.digest != first.digest
+    assert list(read_artifact(store, "graphs", "default").arrays) == ["fewer"]
+    assert [path.name for path in (store.path / "graphs").iterdir() if path.is_dir()] == ["default"]
+    assert verify(store.path) == []
+
+
+def test_a_full_disk_leaves_the_old_one(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(store)
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", refuse)
+        with pytest.raises(StoreWriteError, match="once there is room"):
+            write(store, 2)
+    assert read_artifact(store, "graphs", "default").attributes["version"] == 1
+    write(store, 2)
+    assert verify(store.path) == []
+
+
+def test_damage_is_found_on_reading(store: Store) -> None:
+    write(store)
+    path = store.path / "graphs/default/index/c/0"
+    path.write_bytes(path.read_bytes().replace(b"\xff", b"\xfe"))
+    with pytest.raises(CorruptError, match="index/c/0 does not match its checksum"):
+        _ = read_artifact(store, "graphs", "default").arrays["index"]
+    (store.path / "graphs/default/manifest.json").unlink()
+    with pytest.raises(IncompleteError, match="has no manifest"):
+        read_artifact(store, "graphs", "default")
+
+
+def test_an_unknown_name_gets_the_nearest(store: Store) -> None:
+    write(store)
+    with pytest.raises(StoreNotFoundError, match="unknown graph 'defualt'; did you mean 'default'"):
+        read_artifact(store, "graphs", "defualt")
+    with pytest.raises(UsageError, match="unknown kind of artefact 'graph'; did you mean 'graphs'"):
+        read_artifact(store, "graph", "default")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"arrays": {"a/b": np.zeros(1)}}, "array name 'a/b' cannot be used"),
+        ({"arrays": {"ids": np.zeros(1)}}, "either an array or strings"),
+        ({"arrays": {"x": np.array(["text"])}}, "cannot be stored"),
+        ({"arrays": {"x": np.array([object()])}}, "cannot be stored"),
+        ({"arrays": {"x": np.array(1.0)}}, "cannot be stored"),
+        ({"strings": {"ids": ["\ud800"]}}, "no valid Unicode text"),
+        ({"strings": {"ids": [1]}}, "is no string"),
+        ({"attributes": {"x": float("inf")}}, "cannot be written as JSON"),
+    ],
+)
+def test_what_cannot_be_stored_is_refused(changes: dict[str, object], message: str, store: Store) -> None:
+    with pytest.raises(UsageError, match=message):
+        write(store, **changes)
+    assert store.graphs == ()
+
+
+def test_the_second_of_two_writers_is_refused(store: Store) -> None:
+    from gradstore.store.files import Lock
+
+    busy = Lock(store.folder.at("graphs"), ".default.lock", "never")
+    with pytest.raises(StoreWriteError, match="another process is writing graphs/default"):
+        write(store)
+    busy.release()
+    write(store)

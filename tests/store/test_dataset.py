@@ -1,0 +1,151 @@
+"""One data set, read in every way: always the same numbers."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gradstore.errors import UsageError
+from gradstore.store import import_arrays, open_store
+from gradstore.store.encodings import ENCODINGS, encoding
+from gradstore.store.manifest import Sealed
+
+
+@settings(max_examples=25)
+@given(st.data())
+def test_all_ways_to_read_give_the_same_rows(shared_make: SimpleNamespace, data: st.DataObject) -> None:
+    rows, dim = data.draw(st.integers(1, 20)), data.draw(st.integers(1, 9))
+    chunk_rows = data.draw(st.integers(1, rows))
+    kind = data.draw(st.sampled_from(sorted(ENCODINGS)))
+    start = data.draw(st.integers(0, rows))
+    stop = data.draw(st.integers(start, rows))
+    order = data.draw(st.lists(st.integers(0, rows - 1), max_size=30))
+    true = shared_make.gradients(rows, dim, "sgd")
+    expected = encoding(kind).decode(*encoding(kind).encode(true))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "s"
+        shared_make.write(path, rows=rows, dim=dim, chunk_rows=chunk_rows, encoding=kind, directions=("sgd",))
+        for verified in (False, True):
+            dataset = open_store(path, verified=verified).dataset("pool")
+            assert dataset.read("sgd", 0, rows).tobytes() == expected.tobytes()
+            assert dataset.read("sgd", start, stop).tobytes() == expected[start:stop].tobytes()
+            assert dataset.take("sgd", order).tobytes() == expected[order].tobytes()
+            assert dataset.take("sgd", np.array(order, dtype=np.int32)).shape == (len(order), dim)
+            blocks = list(dataset.blocks("sgd"))
+            assert [first for first, _ in blocks] == list(range(0, rows, chunk_rows))
+            assert np.concatenate([block for _, block in blocks]).tobytes() == expected.tobytes()
+
+
+def test_columns_come_back_as_written(tmp_path: Path, make: SimpleNamespace) -> None:
+    dataset = make.write(tmp_path / "s")
+    assert len(dataset) == 10
+    assert dataset.ids.tolist() == [f"row-{row}" for row in range(10)]
+    assert dataset.sources.tolist() == [f"source-{row % 3}" for row in range(10)]
+    assert dataset.subtasks.tolist() == ["" if row % 2 else "täsk" for row in range(10)]
+    assert dataset.valid.tolist() == [row != 5 for row in range(10)]
+    assert dataset.valid.dtype == bool
+    assert dataset.reasons[5] == "no learned token"
+    assert dataset.reasons[4] == ""
+    assert dataset.tokens.tolist() == list(range(10))
+    assert dataset.loss.dtype == np.float32
+    assert np.isnan(dataset.loss).tolist() == [row == 5 for row in range(10)]
+    assert dataset.loss[9] == np.float32(9 / 8)
+    true = make.gradients(10, 16, "adam").astype(np.float64)
+    assert np.allclose(dataset.norms("adam"), np.linalg.norm(true, axis=1), rtol=2e-7, atol=0)
+    assert (dataset.directions, dataset.dim, dataset.encoding) == (("adam", "sgd"), 16, "int8")
+    assert dataset.attributes == {"target": False}
+    assert dataset.content_digest == "c" * 32
+    assert dataset.manifest.facts["fidelity"]["adam"]["rows"] == 4
+
+
+def test_blocks_do_not_alias_the_files(tmp_path: Path, make: SimpleNamespace) -> None:
+    dataset = make.write(tmp_path / "s", encoding="exact")
+    rows = dataset.read("sgd", 0, 4)
+    rows[:] = 1
+    assert type(rows) is np.ndarray
+    assert not (dataset.read("sgd", 0, 4) == 1).any()
+
+
+def test_records_come_back_in_any_order(tmp_path: Path, make: SimpleNamespace) -> None:
+    dataset = make.write(tmp_path / "s")
+    assert dataset.has_records
+    assert [record["n"] for record in dataset.records([9, 0, 9, 3])] == [9, 0, 9, 3]
+    assert dataset.records(np.array([7]))[0] == {"n": 7, "text": "x" * 7}
+    assert dataset.records([]) == []
+
+
+def test_records_decode_only_the_chunks_that_hold_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [{"n": row, "text": "x" * 400_000} for row in range(12)]
+    dataset = import_arrays(tmp_path / "s", name="pool", gradients=np.ones((12, 2)), rows=rows)
+    read: list[tuple[str, int]] = []
+    real = Sealed.chunk
+
+    def counted(self: Sealed, name: str, spec: object, index: int) -> object:
+        read.append((name, index))
+        return real(self, name, spec, index)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Sealed, "chunk", counted)
+    assert dataset.records([11, 0]) == [rows[11], rows[0]]
+    data = [index for name, index in read if name == "columns/record/data"]
+    assert data == [0, 4]
+    assert dataset.records([2]) == [rows[2]]  # lies in two chunks
+    assert [index for name, index in read if name == "columns/record/data"][2:] == [0, 1]
+
+
+def test_a_data_set_without_records_says_what_to_give(tmp_path: Path) -> None:
+    dataset = import_arrays(tmp_path / "s", name="pool", gradients=np.ones((2, 2)))
+    assert not dataset.has_records
+    with pytest.raises(UsageError, match="does not hold its original rows: give the data file"):
+        dataset.records([0])
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda d: d.read("adm", 0, 1), "unknown direction 'adm'; did you mean 'adam'"),
+        (lambda d: d.norms("rds"), "unknown direction 'rds'"),
+        (lambda d: d.take("rds", []), "unknown direction 'rds'"),
+        (lambda d: d.read("sgd", 0, 11), "it has rows 0 to 10"),
+        (lambda d: d.read("sgd", -1, 3), "it has rows 0 to 10"),
+        (lambda d: d.read("sgd", 3, 2), "it has rows 0 to 10"),
+        (lambda d: d.take("sgd", [0, 10]), "row 10 of data set 'pool'"),
+        (lambda d: d.take("sgd", [-1]), "row -1 of data set 'pool'"),
+        (lambda d: d.take("sgd", [0.5]), "whole numbers"),
+        (lambda d: d.take("sgd", [True]), "whole numbers"),
+        (lambda d: d.records([10]), "row 10"),
+    ],
+)
+def test_wrong_arguments_are_refused(
+    call: object, message: str, tmp_path: Path, make: SimpleNamespace
+) -> None:
+    dataset = make.write(tmp_path / "s")
+    with pytest.raises(UsageError, match=message):
+        call(dataset)  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"seed": 1},
+        {"content_digest": "d" * 32},
+        {"attributes": {"target": True}},
+        {"encoding": "half"},
+        {"chunk_rows": 5},
+        {"directions": ("sgd",)},
+    ],
+)
+def test_the_digest_changes_with_the_content(
+    change: dict[str, object], tmp_path: Path, make: SimpleNamespace
+) -> None:
+    digest = make.write(tmp_path / "a").digest
+    assert make.write(tmp_path / "b").digest == digest
+    assert make.write(tmp_path / "b", name="other").digest == digest
+    assert make.write(tmp_path / "c", **change).digest != digest

@@ -1,0 +1,294 @@
+"""Beginning, resuming, refusing: what the writer lets happen to a store."""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from gradstore.errors import (
+    CorruptError,
+    IncompatibleError,
+    IncompleteError,
+    StoreNotFoundError,
+    StoreWriteError,
+    UsageError,
+)
+from gradstore.records import ProjectionSpec
+from gradstore.store import DatasetWriter, open_store, verify
+
+DIRECTIONS = ("adam", "sgd")
+
+
+def write_chunks(writer: DatasetWriter, make: SimpleNamespace, chunks: list[int]) -> None:
+    for chunk in chunks:
+        writer.write(chunk, make.block(writer.chunks[chunk], writer.settings.dim, DIRECTIONS))
+
+
+def test_chunks_cover_the_rows_and_default_to_8_mib(tmp_path: Path, make: SimpleNamespace) -> None:
+    with DatasetWriter.open(tmp_path / "s", **make.settings()) as writer:
+        assert writer.chunks == [range(0, 4), range(4, 8), range(8, 10)]
+        assert writer.missing() == [0, 1, 2]
+    with DatasetWriter.open(
+        tmp_path / "t", **make.settings(name="big", rows=5000, dim=8192, chunk_rows=None)
+    ) as writer:
+        assert [len(chunk) for chunk in writer.chunks] == [1024] * 4 + [904]
+
+
+def test_only_missing_chunks_are_left_after_an_interruption(tmp_path: Path, make: SimpleNamespace) -> None:
+    with DatasetWriter.open(tmp_path / "s", **make.settings()) as writer:
+        write_chunks(writer, make, [1])
+        with pytest.raises(IncompleteError, match="lacks 2 of 3 chunks"):
+            writer.seal()
+    with pytest.raises(
+        IncompleteError,
+        match=r"run the same `gradstore extract` command again to finish it \(1 of 3 chunks done\)",
+    ):
+        open_store(tmp_path / "s").dataset("pool")
+    with DatasetWriter.open(tmp_path / "s", **make.settings()) as writer:
+        assert writer.missing() == [0, 2]
+        with pytest.raises(UsageError, match="chunk 1 of data set 'pool' is finished"):
+            write_chunks(writer, make, [1])
+        write_chunks(writer, make, [2, 0])
+        writer.seal()
+    make.write(tmp_path / "whole")
+    assert make.objects(tmp_path / "s") == make.objects(tmp_path / "whole")
+
+
+def test_a_finished_data_set_is_left_as_it_is(tmp_path: Path, make: SimpleNamespace) -> None:
+    make.write(tmp_path / "s")
+    before = make.objects(tmp_path / "s")
+    with DatasetWriter.open(tmp_path / "s", **make.settings()) as writer:
+        assert writer.sealed
+        assert writer.missing() == []
+        assert len(writer.seal()) == 10
+    assert make.objects(tmp_path / "s") == before
+
+
+@pytest.mark.parametrize("finish", [False, True])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"directions": ("sgd",)}, r'directions is \["adam","sgd"\] there, \["sgd"\] now'),
+        ({"encoding": "half"}, "encoding is int8 there, half now"),
+        ({"chunk_rows": 5}, "chunk_rows is 4 there, 5 now"),
+        ({"rows": 11}, "rows is 10 there, 11 now"),
+        ({"content_digest": "d" * 32}, f"content_digest is {'c' * 32} there, {'d' * 32} now"),
+        ({"attributes": {"target": True}}, "attribute target is false there, true now"),
+        ({"attributes": {"target": False, "max_length": 9}}, "attribute max_length is null there, 9 now"),
+    ],
+)
+def test_other_settings_are_refused_naming_both_values(
+    finish: bool, change: dict[str, object], message: str, tmp_path: Path, make: SimpleNamespace
+) -> None:
+    if finish:
+        make.write(tmp_path / "s")
+    else:
+        DatasetWriter.open(tmp_path / "s", **make.settings()).close()
+    before = make.objects(tmp_path / "s")
+    with pytest.raises(IncompatibleError, match=message):
+        DatasetWriter.open(tmp_path / "s", **make.settings(**change))
+    assert make.objects(tmp_path / "s") == before
+
+
+def test_provenance_may_differ_and_the_first_is_kept(tmp_path: Path, make: SimpleNamespace) -> None:
+    for version in ("1", "2"):
+        given = make.settings(attributes={"provenance": {"torch": version}})
+        with DatasetWriter.open(tmp_path / "s", **given) as writer:
+            write_chunks(writer, make, writer.missing()[:2])
+    dataset = make.write(tmp_path / "s", attributes={})
+    assert dataset.attributes == {"provenance": {"torch": "1"}}
+    assert verify(tmp_path / "s") == []
+
+
+def test_another_checkpoint_under_the_same_name_is_refused(tmp_path: Path, make: SimpleNamespace) -> None:
+    make.write(tmp_path / "s")
+    other = make.identity(base_digest="x" * 32, projection=ProjectionSpec("sjlt", 16, 7))
+    with pytest.raises(IncompatibleError) as caught:
+        DatasetWriter.open(tmp_path / "s", **make.settings(name="next") | {"identity": other})
+    for piece in (
+        "'step-1'",
+        str(tmp_path / "s"),
+        f"base: {'x' * 12}, not {'b' * 12}",
+        "projection seed: 7, not 0",
+    ):
+        assert piece in str(caught.value)
+    assert open_store(tmp_path / "s").datasets() == ("pool",)
+
+
+def test_what_does_not_decide_comparability_may_differ(tmp_path: Path, make: SimpleNamespace) -> None:
+    make.write(tmp_path / "s")
+    given = make.settings(name="next") | {"identity": make.identity(base="elsewhere/tiny", weight=2.0)}
+    with DatasetWriter.open(tmp_path / "s", **given) as writer:
+        assert writer.identity.base == "tiny"
+        write_chunks(writer, make, writer.missing())
+        assert writer.seal().identity.weight == 1.0
+
+
+def test_a_second_writer_is_refused_until_the_first_ends(tmp_path: Path, make: SimpleNamespace) -> None:
+    with DatasetWriter.open(tmp_path / "s", **make.settings()):
+        with pytest.raises(StoreWriteError, match="another process is writing data set 'pool'"):
+            DatasetWriter.open(tmp_path / "s", **make.settings())
+        DatasetWriter.open(tmp_path / "s", **make.settings(name="other")).close()
+    DatasetWriter.open(tmp_path / "s", **make.settings()).close()
+    assert not list(tmp_path.rglob(".lock"))
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        (errno.ENOSPC, "nothing is lost: run the same command again once there is room"),
+        (errno.EACCES, "nothing is lost: run the same command again once the folder is writable"),
+        (errno.EIO, "nothing is lost: run the same command again$"),
+    ],
+)
+@pytest.mark.parametrize("when", ["write", "seal"])
+def test_a_refusal_by_the_system_loses_nothing(
+    when: str, code: int, message: str, tmp_path: Path, make: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with DatasetWriter.open(tmp_path / "s", **make.settings()) as writer:
+        write_chunks(writer, make, [0, 1] if when == "write" else [0, 1, 2])
+        with monkeypatch.context() as patch:
+
+            def refuse(handle: int) -> None:
+                raise OSError(code, os.strerror(code))
+
+            patch.setattr(os, "fsync", refuse)
+            with pytest.raises(StoreWriteError, match=message) as caught:
+                write_chunks(writer, make, [2]) if when == "write" else writer.seal()
+            assert str(tmp_path / "s/checkpoints/step-1/pool") in str(caught.value)
+        assert not list(tmp_path.rglob("*.tmp"))
+    with DatasetWriter.open(tmp_path / "s", **make.settings()) as writer:
+        assert writer.missing() == ([2] if when == "write" else [])
+    make.write(tmp_path / "s")
+    make.write(tmp_path / "whole")
+    assert make.objects(tmp_path / "s") == make.objects(tmp_path / "whole")
+
+
+def test_a_full_disk_is_told_in_one_line(tmp_path: Path) -> None:
+    """A real refusal by the kernel: a limit on the size of files."""
+    script = (
+        "import resource, sys, numpy as np, gradstore\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
+        "try:\n"
+        "    gradstore.import_arrays(sys.argv[1], name='pool', gradients=np.ones((1000, 100), np.float32))\n"
+        "except gradstore.StoreWriteError as error:\n"
+        "    print(error)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, tmp_path / "s"], capture_output=True, text=True, check=True
+    )
+    assert (
+        "sgd/gradient/c/0/0: File too large; nothing is lost: run the same command again once there is room"
+        in (done.stdout)
+    )
+
+
+def test_a_path_that_cannot_be_a_store_is_refused(tmp_path: Path, make: SimpleNamespace) -> None:
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes/a.txt").write_text("mine")
+    with pytest.raises(UsageError, match="exists and is no gradstore store"):
+        DatasetWriter.open(tmp_path / "notes", **make.settings())
+    with pytest.raises(UsageError, match="exists and is no gradstore store"):
+        DatasetWriter.open(tmp_path / "notes/a.txt", **make.settings())
+    with pytest.raises(StoreWriteError, match="cannot write"):
+        DatasetWriter.open(tmp_path / "notes/a.txt/deeper", **make.settings())
+    with pytest.raises(StoreNotFoundError):
+        open_store(tmp_path / "notes")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"name": "../escape"}, "data set name '../escape' cannot be used"),
+        ({"name": "a/b"}, "cannot be used"),
+        ({"name": ""}, "cannot be used"),
+        ({"name": ".hidden"}, "cannot be used"),
+        ({"name": "zarr.json"}, "is reserved"),
+        ({"name": "x" * 129}, "cannot be used"),
+        ({"checkpoint": "run/step-1"}, "checkpoint name 'run/step-1' cannot be used"),
+        ({"directions": ("columns",)}, "direction name 'columns' is reserved"),
+        ({"directions": ()}, "at least one direction"),
+        ({"directions": ("sgd", "sgd")}, "each once"),
+        ({"rows": 0}, "a data set needs rows"),
+        ({"dim": 0}, "a data set needs rows and numbers"),
+        ({"chunk_rows": 0}, "chunk_rows must be at least 1"),
+        ({"encoding": "int4"}, "unknown encoding 'int4'"),
+        ({"attributes": {"lr": float("nan")}}, "cannot be written as JSON"),
+        ({"attributes": {"path": "\ud800"}}, "cannot be written as JSON"),
+    ],
+)
+def test_arguments_that_cannot_be_right_write_nothing(
+    change: dict[str, object], message: str, tmp_path: Path, make: SimpleNamespace
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        DatasetWriter.open(tmp_path / "s", **make.settings(**change))
+    assert not (tmp_path / "s").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"ids": ["a"]}, "columns do not all have as many"),
+        ({"gradients": {"sgd": np.ones((4, 16), np.float32)}}, "needs the directions adam, sgd"),
+        ({"gradients": dict.fromkeys(DIRECTIONS, np.ones((4, 15), np.float32))}, r"of shape \(4, 16\)"),
+        ({"gradients": dict.fromkeys(DIRECTIONS, np.ones((4, 16)))}, "not float64"),
+        (
+            {"gradients": dict.fromkeys(DIRECTIONS, np.full((4, 16), np.nan, np.float32))},
+            "row 'row-0' is valid but",
+        ),
+        ({"ids": ["a", "b", "c", "\ud800"]}, "no valid Unicode text"),
+    ],
+)
+def test_a_block_that_does_not_fit_is_refused(
+    change: dict[str, object], message: str, tmp_path: Path, make: SimpleNamespace
+) -> None:
+    with DatasetWriter.open(tmp_path / "s", **make.settings()) as writer:
+        block = dataclasses.replace(make.block(range(0, 4), 16, DIRECTIONS), **change)
+        with pytest.raises(UsageError, match=message):
+            writer.write(0, block)
+        assert writer.missing() == [0, 1, 2]
+
+
+def test_invalid_rows_are_stored_as_zeros(tmp_path: Path, make: SimpleNamespace) -> None:
+    block = make.block(range(0, 4), 16, DIRECTIONS)
+    block.valid[1] = False
+    block.gradients["sgd"][1] = np.nan
+    with DatasetWriter.open(tmp_path / "s", **make.settings(rows=4)) as writer:
+        writer.write(0, block)
+        dataset = writer.seal()
+    assert (dataset.take("sgd", [1]) == 0).all()
+    assert dataset.norms("sgd")[1] == 0
+    assert np.isnan(dataset.loss[1])
+
+
+def test_a_damaged_part_says_how_to_go_on(tmp_path: Path, make: SimpleNamespace) -> None:
+    with DatasetWriter.open(tmp_path / "s", **make.settings()) as writer:
+        write_chunks(writer, make, [0, 1, 2])
+        folder = tmp_path / "s/checkpoints/step-1/pool"
+        part = folder / "parts/1.npz"
+        part.write_bytes(part.read_bytes()[:-30])
+        with pytest.raises(
+            CorruptError, match=r"parts/1.npz is damaged .* delete it and run the same command again"
+        ):
+            writer.seal()
+        part.unlink()
+        write_chunks(writer, make, writer.missing())
+        gradient = folder / "adam/gradient/c/2/0"
+        gradient.write_bytes(b"short")
+        with pytest.raises(
+            CorruptError, match=r"adam/gradient/c/2/0 is gone or cut short: delete .*parts/2.npz"
+        ):
+            writer.seal()
+        (folder / "parts/2.npz").unlink()
+        write_chunks(writer, make, writer.missing())
+        writer.seal()
+    make.write(tmp_path / "whole")
+    assert make.objects(tmp_path / "s") == make.objects(tmp_path / "whole")
