@@ -45,5 +45,5 @@ def silent(total: int, unit: str, label: str) -> Bar:  # noqa: ARG001 (a Progres
     return _Silent()
 
 
-def unheard(line: str) -> None:  # noqa: ARG001 (a Log)
+def unheard(line: str) -> None:
     """Say nothing: the default."""

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ import torch
 from torch import nn
 
 from gradstore.checkpoint.folder import CheckpointFolder, files_digest
+from gradstore.checkpoint.quiet import quiet
 from gradstore.checkpoint.safe import load_tensors
 from gradstore.errors import CheckpointError, IncompatibleError
 
@@ -85,7 +84,7 @@ def load_model(
         )
     if checkpoint.lora.get("use_dora"):
         raise CheckpointError(f"{checkpoint.path}: a DoRA adapter; only plain LoRA (and rsLoRA) is supported")
-    with quiet_libraries():
+    with quiet():
         try:
             model = AutoModelForCausalLM.from_pretrained(
                 base, dtype=getattr(torch, dtype), trust_remote_code=False
@@ -99,26 +98,6 @@ def load_model(
         model = PeftModel.from_pretrained(model, str(checkpoint.path), is_trainable=True)
     model = model.to(device).eval()
     return LoadedModel(model, _lora_linears(model, checkpoint), _public_name(base), base_digest(base))
-
-
-@contextmanager
-def quiet_libraries() -> Iterator[None]:
-    """Keep transformers' bars off the terminal: gradstore has its own.
-
-    Also silences the FutureWarning that peft 0.21 provokes in transformers 5 (a renamed attribute); users can do
-    nothing about it.
-    """
-    from transformers.utils import logging
-
-    had_bars = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
-            yield
-    finally:
-        if had_bars:
-            logging.enable_progress_bar()
 
 
 def check_adapter_fits(checkpoint: CheckpointFolder, model: nn.Module, base: str) -> None:

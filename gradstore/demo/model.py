@@ -11,8 +11,8 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from gradstore.checkpoint.quiet import quiet
 from gradstore.progress import Progress, silent
-from gradstore.training.quiet import quiet
 
 __all__ = ["make_model", "make_tokenizer"]
 

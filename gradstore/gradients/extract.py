@@ -166,9 +166,8 @@ def _extract_one(
     ) as writer:
         missing = writer.missing()
         if len(missing) < len(writer.chunks):
-            log(
-                f"{folder.name}/{job.name}: {len(writer.chunks) - len(missing)} of {len(writer.chunks)} chunks done before"
-            )
+            done = len(writer.chunks) - len(missing)
+            log(f"{folder.name}/{job.name}: {done} of {len(writer.chunks)} chunks done before")
         projector = make_projector(identity.projection, loaded.parameters, device)
         ready = prepare_directions(directions, loaded.parameters, moments, device)
         todo = sum(

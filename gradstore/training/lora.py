@@ -20,10 +20,10 @@ from transformers import (
     set_seed,
 )
 
+from gradstore.checkpoint.quiet import quiet
 from gradstore.errors import CheckpointError
 from gradstore.progress import Bar, Progress, silent
 from gradstore.records import Example
-from gradstore.training.quiet import quiet
 
 if TYPE_CHECKING:
     from gradstore.training.warmup import Recipe

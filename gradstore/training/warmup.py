@@ -47,7 +47,7 @@ class Recipe:
             raise UsageError(f"`--lora-dropout` must lie in [0, 1), not {self.lora_dropout}")
         if self.micro_batch is not None and (self.micro_batch < 1 or self.batch_size % self.micro_batch):
             raise UsageError(
-                f"`--micro-batch` {self.micro_batch} does not divide `--batch-size` {self.batch_size}"
+                f"micro_batch {self.micro_batch} does not divide the batch size {self.batch_size}"
             )
         if not self.target_modules:
             raise UsageError("no target modules given; name the linear modules that get LoRA matrices")
