@@ -22,21 +22,36 @@ _REGISTRY = Registry("gradstore.selectors", "selector")
 
 @dataclass(frozen=True, slots=True)
 class SelectorInfo:
-    """An installed selector: its name, what it does in one line, and its parameters."""
+    """An installed selector.
+
+    Attributes
+    ----------
+    name : str
+    description : str
+        What it does, in one line.
+    parameters : tuple of Parameter
+    problem : str
+        Why it cannot be used; ``""`` if it can.
+    """
 
     name: str
-    description: str
-    parameters: tuple[Parameter, ...]
+    description: str = ""
+    parameters: tuple[Parameter, ...] = ()
+    problem: str = ""
 
 
 def selectors() -> list[SelectorInfo]:
-    """All installed selectors, by name."""
-    found = []
-    for name in _REGISTRY.names():
+    """All installed selectors, by name; one that cannot be loaded says why and hides no other."""
+    return [_info(name) for name in _REGISTRY.names()]
+
+
+def _info(name: str) -> SelectorInfo:
+    try:
         cls = _REGISTRY.load(name)
         description = (cls.__doc__ or "").strip().split("\n")[0]
-        found.append(SelectorInfo(name, description, tuple(parameters(cls).values())))
-    return found
+        return SelectorInfo(name, description, tuple(parameters(cls).values()))
+    except UsageError as error:
+        return SelectorInfo(name, problem=str(error))
 
 
 def resolve(selector: str | Selector, params: Mapping[str, Any] | None = None) -> Selector:

@@ -28,6 +28,9 @@ def command(name: str | None, as_json: bool) -> None:
     from gradstore.select import selectors
 
     found = {info.name: info for info in selectors()}
+    for info in found.values():
+        if info.problem and name in (None, info.name):
+            console.say(f"warning: {info.problem}")
     if name is None:
         listed = console.facts({info.name: info.description for info in found.values()})
         console.emit_json([_values(info) for info in found.values()]) if as_json else console.emit(listed)
@@ -47,7 +50,12 @@ def _values(info: SelectorInfo) -> dict[str, Any]:
         }
         for parameter in info.parameters
     ]
-    return {"name": info.name, "description": info.description, "parameters": parameters}
+    return {
+        "name": info.name,
+        "description": info.description,
+        "parameters": parameters,
+        "problem": info.problem or None,
+    }
 
 
 def _text(info: SelectorInfo) -> str:
