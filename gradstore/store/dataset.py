@@ -131,7 +131,7 @@ class Dataset:
 
     @cached_property
     def tokens(self) -> npt.NDArray[np.int32]:
-        """Learned tokens of each row, shape (N,)."""
+        """Tokens of each row, learned or not, shape (N,)."""
         return self._numbers("tokens")
 
     @cached_property

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import shutil
 from collections.abc import Iterator
@@ -204,6 +203,10 @@ class Lock:
                 pass  # the holder removed the file between our open and our lock
 
     def _acquire(self, busy: str | None) -> bool:
+        try:
+            import fcntl
+        except ImportError:  # Windows reads stores, and does not write them
+            raise StoreWriteError(f"cannot write {self._path.parent}: this system has no flock") from None
         self._handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:
             fcntl.flock(self._handle, fcntl.LOCK_EX | (fcntl.LOCK_NB if busy else 0))

@@ -22,7 +22,7 @@ from gradstore.store.layout import METADATA, PARTS, parse_group
 from gradstore.store.manifest import Entry
 from gradstore.store.settings import Settings
 
-__all__ = ["Part", "chunk_progress", "finished", "read_part", "write_part"]
+__all__ = ["Part", "chunk_progress", "finished", "is_finished", "read_part", "write_part"]
 
 _NOTES = "notes"
 
@@ -54,6 +54,11 @@ def finished(folder: Folder) -> set[int]:
     """Chunks that have a part file."""
     names = (name.removesuffix(".npz") for name in folder.names(PARTS) if name.endswith(".npz"))
     return {int(name) for name in names if name.isdecimal()}
+
+
+def is_finished(folder: Folder, chunk: int) -> bool:
+    """Whether a chunk has a part file."""
+    return folder.size(_name(chunk)) is not None
 
 
 def chunk_progress(folder: Folder) -> tuple[int, int]:

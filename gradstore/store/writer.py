@@ -29,7 +29,7 @@ from gradstore.store.layout import (
     plain_json,
 )
 from gradstore.store.manifest import Recorder, read_manifest
-from gradstore.store.parts import Part, finished, write_part
+from gradstore.store.parts import Part, finished, is_finished, write_part
 from gradstore.store.sealing import consolidate
 from gradstore.store.settings import Settings, comparability
 from gradstore.store.store import Store, create_store, join_checkpoint
@@ -141,7 +141,7 @@ class DatasetWriter:
         StoreWriteError
             If the system refuses; finished chunks stay finished.
         """
-        if chunk not in self.missing():
+        if self.sealed or not 0 <= chunk < len(self.chunks) or is_finished(self._folder, chunk):
             raise UsageError(f"chunk {chunk} of data set {self.name!r} is finished or does not exist")
         self._check(chunk, block)
         recorder, columns, measured = Recorder(self._folder), _columns(block), {}

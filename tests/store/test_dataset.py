@@ -96,7 +96,10 @@ def test_records_decode_only_the_chunks_that_hold_them(
     assert dataset.records([11, 0]) == [rows[11], rows[0]]
     data = [index for name, index in read if name == "columns/record/data"]
     assert data == [0, 4]
-    assert dataset.records([2]) == [rows[2]]  # lies in two chunks
+    assert dataset.records([3, 2]) == [
+        rows[3],
+        rows[2],
+    ]  # row 2 lies in two chunks, row 3 in the second of them
     assert [index for name, index in read if name == "columns/record/data"][2:] == [0, 1]
 
 

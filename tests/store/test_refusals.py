@@ -171,6 +171,24 @@ def test_array_documents_that_format_1_does_not_have_are_refused_before_decoding
         use(store)
 
 
+def test_a_foreign_codec_is_named(store: Path, make: SimpleNamespace) -> None:
+    edit(store / POOL / "adam/gradient/zarr.json", codecs("bytes", "evil.pickle"))
+    make.resign(store / POOL)
+    with pytest.raises(IncompatibleError, match=r"uses the codecs bytes, evil\.pickle; format 1 has only"):
+        use(store)
+
+
+def test_a_changed_fact_of_the_manifest_is_found(store: Path) -> None:
+    for change in ({"valid": 10}, {"fidelity": {}}, {"checkpoint": "x"}, {"more": 1}, {"digest": "0" * 32}):
+        path = store / POOL / "manifest.json"
+        data = path.read_bytes()
+        edit(path, lambda document, change=change: document.update(change))
+        with pytest.raises(CorruptError, match="does not match its own digest"):
+            use(store)
+        path.write_bytes(data)
+    use(store)
+
+
 @pytest.mark.parametrize(
     "change",
     [
