@@ -4,7 +4,8 @@
         [--fraction 0.01] [--epochs 4] [--test-rows 300] [--choice less ...] [--json FILE]
 
 For each target and each choice: select, train a fresh LoRA adapter of the base model on the picks, and take the mean
-loss of test rows. A choice is a selector with parameters, such as ``less:aggregate=mean`` or ``g2is:preset=authors``.
+loss of test rows. A choice is ``SELECTOR[@DIRECTION][:NAME=VALUE,…]``, such as ``less@precond:aggregate=mean``; one
+with a direction uses the graph of that name.
 Everything runs through the public functions; a trained adapter's loss is read from an extraction of the test rows.
 """
 
@@ -44,12 +45,21 @@ def loss_of(checkpoint: Path, test: Path, folder: Path) -> float:
 def tuned_loss(
     store: Path, model: str, choice: str, target: str, test: Path, options: argparse.Namespace
 ) -> float:
-    selector, _, rest = choice.partition(":")
+    selection, _, rest = choice.partition(":")
+    selector, _, direction = selection.partition("@")
     params = dict(pair.split("=") for pair in rest.split(",") if pair)
     with tempfile.TemporaryDirectory() as folder:
         here = Path(folder)
         picked = gradstore.select(
-            store, selector=selector, target=target, budget=options.fraction, params=params, seed=options.seed
+            store,
+            selector=selector,
+            target=target,
+            budget=options.fraction,
+            params=params,
+            direction=direction or None,
+            graph=direction or "default",
+            seed=options.seed,
+            name="quality",
         )
         picked.write(here / "picked.jsonl")
         checkpoints = gradstore.warmup(
@@ -71,7 +81,7 @@ def main() -> None:
     parser.add_argument("store", type=Path)
     parser.add_argument("--model", required=True)
     parser.add_argument("--test", action="append", required=True, metavar="TARGET=FILE")
-    parser.add_argument("--choice", action="append", metavar="SELECTOR[:NAME=VALUE,…]")
+    parser.add_argument("--choice", action="append", metavar="SELECTOR[@DIRECTION][:NAME=VALUE,…]")
     parser.add_argument("--fraction", type=float, default=0.01)
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--test-rows", type=int, default=300)
