@@ -41,7 +41,7 @@ from gradstore.records import CheckpointIdentity, Example, ProjectionSpec, Row
 from gradstore.store import DatasetWriter
 
 DIM = 8192
-BUDGET = 2048
+BUDGET = 1024
 
 
 def make_model() -> LoadedModel:

@@ -59,7 +59,7 @@ class Settings:
     chunk_rows : int, optional
         Rows written and resumed together; by default 8 MiB of them.
     token_budget : int, optional
-        Largest number of tokens in a batch, padding included; by default 2048 on a CPU, 16384 on a GPU.
+        Largest number of tokens in a batch, padding included; by default 1024 on a CPU, 16384 on a GPU.
     max_length : int
         Tokens after which a row is cut.
     base : str, optional
@@ -122,7 +122,7 @@ class Settings:
         """The budget asked for, else what was measured to be fast (docs/benchmarks.md)."""
         if self.token_budget is not None:
             return self.token_budget
-        return 16384 if self.resolved_device().startswith("cuda") else 2048
+        return 16384 if self.resolved_device().startswith("cuda") else 1024
 
     def projection_spec(self, parameters: int) -> ProjectionSpec:
         """The projection of a gradient of `parameters` numbers."""
