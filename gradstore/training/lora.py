@@ -26,7 +26,7 @@ from gradstore.progress import Bar, Progress, silent
 from gradstore.records import Example
 
 if TYPE_CHECKING:
-    from gradstore.training.warmup import Recipe
+    from gradstore.training.recipe import Recipe
 
 __all__ = ["load_base", "load_tokenizer", "pad", "train"]
 

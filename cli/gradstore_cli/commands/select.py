@@ -42,7 +42,7 @@ def _assignments(ctx: click.Context, param: click.Parameter, values: tuple[str, 
     metavar="NAME|FILE.py:CLASS",
     help="How to choose; see `gradstore selectors`.",
 )
-@click.option("--target", required=True, metavar="NAME", help="Target set to choose for.")
+@click.option("--target", metavar="NAME", help="Target set to choose for; `random` needs none.")
 @click.option("-n", "count", type=positive, metavar="N", help="How many rows to choose.")
 @click.option(
     "--fraction",
@@ -144,13 +144,24 @@ def _text(picked: Picked) -> str:
         )
         for part in picked.composition()
     ]
-    counts = {name.replace("_", " "): _figure(value) for name, value in picked.report()["report"].items()}
-    return "\n\n".join(filter(None, [console.table(header, lines, right=header[1:]), console.facts(counts)]))
+    report = picked.report()["report"]
+    tables = {name: rows for name, rows in report.items() if _is_table(rows)}
+    counts = {name.replace("_", " "): _figure(value) for name, value in report.items() if name not in tables}
+    parts = [console.table(header, lines, right=header[1:]), console.facts(counts)]
+    for name, rows in tables.items():
+        columns = tuple(rows[0])
+        cells = [tuple(_figure(row[column]) for column in columns) for row in rows]
+        parts.append(f"{name}\n{console.table(columns, cells, right=columns[1:])}")
+    return "\n\n".join(filter(None, parts))
+
+
+def _is_table(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(row, Mapping) for row in value)
 
 
 def _figure(value: Any) -> str:
     if isinstance(value, Mapping):
-        return ", ".join(f"{key} {_figure(item)}" for key, item in value.items())
+        return ", ".join(f"{key.replace('_', ' ')} {_figure(item)}" for key, item in value.items())
     if isinstance(value, list):
         return "; ".join(map(_figure, value))
     if isinstance(value, float):
