@@ -242,6 +242,6 @@ def join_checkpoint(store: Store, checkpoint: str, identity: CheckpointIdentity)
     if stored is None or differences:
         raise IncompatibleError(
             f"checkpoint {checkpoint!r} of {store.path} holds rows that cannot be compared with these "
-            f"({'; '.join(differences)}): use another checkpoint name or another store"
+            f"({'; '.join(differences)}): use another store, or rename the checkpoint folder"
         )
     return stored
