@@ -54,3 +54,13 @@ def test_components_above_noise_follow_the_mean_and_point_to_the_target() -> Non
     np.testing.assert_allclose(core.weights, [0.75, 0.25])
     assert (rows @ core.directions.T).sum(axis=0).min() >= 0
     assert abs(core.directions[1] @ apart) / np.linalg.norm(apart) > 0.9
+
+
+def test_a_component_that_noise_could_have_made_costs_next_to_nothing() -> None:
+    """Unit rows around one direction: whether chance lifts a component above the noise level or not."""
+    for seed in range(40):
+        draw = np.random.default_rng(seed)
+        rows = np.ones(200) + 1.5 * draw.standard_normal((20, 200))
+        rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+        core = mean_and_components(rows, mean_share=0.75, rng=draw)
+        assert core.weights[0] > 0.97

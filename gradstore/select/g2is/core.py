@@ -69,18 +69,19 @@ def mean_and_components(
 ) -> Core:
     """Mean direction of the target first, then the principal components that stand out of noise.
 
-    The mean of the unit rows is what LESS scores by; it gets `mean_share` of the budget. A component of the centred
+    The mean of the unit rows is what LESS scores by; it gets at least `mean_share` of the budget. A component of the centred
     rows is kept while its singular value exceeds the largest one of the same rows with random signs on every entry,
     which keeps each entry's size and destroys what rows share (signflip parallel analysis, Hong, Sheng and
-    Dobriban, arXiv 2012.02985). Kept components share the rest by the variance they have above that noise,
-    and point to where the target lies: the sum of the target's projections on each is not negative.
+    Dobriban, arXiv 2012.02985). Kept components share the rest by the variance they have above that noise; where this
+    is less than the variance along the mean, they get less in proportion and the mean more. They point to where the
+    target lies: the sum of the target's projections on each is not negative.
 
     Parameters
     ----------
     target : ndarray, shape (n, dim)
         Unit target rows.
     mean_share : float
-        Share of the budget of the mean direction, in (0, 1].
+        Least share of the budget of the mean direction, in (0, 1].
     rng : Generator
         Draws the random signs.
 
@@ -98,9 +99,11 @@ def mean_and_components(
     directions = directions[:count]
     directions *= np.where(directions @ mean < 0, -1.0, 1.0)[:, None]
     excess = values[:count] ** 2 - noise**2
+    # A component that noise alone could have made must not cost a quarter of the budget.
+    rest = (1 - mean_share) * min(1.0, float(excess.sum()) / max(len(rows) * float(mean @ mean), 1e-30))
     return Core(
         np.vstack([_unit(mean), directions]).astype(np.float32),
-        np.concatenate([[mean_share], (1 - mean_share) * excess / excess.sum()]),
+        np.concatenate([[1 - rest], rest * excess / excess.sum()]),
         ["mean", *(f"pc{i + 1}" for i in range(count))],
     )
 
