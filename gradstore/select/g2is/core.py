@@ -70,8 +70,8 @@ def mean_and_components(
     """Mean direction of the target first, then the principal components that stand out of noise.
 
     The mean of the unit rows is what LESS scores by; it gets at least `mean_share` of the budget. A component of the
-    centred rows is kept while its singular value exceeds the largest one of the same rows with random signs on every entry,
-    which keeps each entry's size and destroys what rows share (signflip parallel analysis, Hong, Sheng and
+    centred rows is kept while its singular value exceeds the largest one of the same rows with random signs on every
+    entry, which keeps each entry's size and destroys what rows share (signflip parallel analysis, Hong, Sheng and
     Dobriban, arXiv 2012.02985). Kept components share the rest by the variance they have above that noise; where this
     is less than the variance along the mean, they get less in proportion and the mean more. They point to where the
     target lies: the sum of the target's projections on each is not negative.
