@@ -7,6 +7,7 @@ import sys
 from types import ModuleType
 from typing import Any
 
+from gradstore.select import g2is
 from gradstore.select.context import SelectionContext, Target
 from gradstore.select.picked import Picked
 from gradstore.select.protocol import Selector
@@ -19,6 +20,7 @@ __all__ = [
     "Selector",
     "SelectorInfo",
     "Target",
+    "g2is",
     "resolve",
     "select",
     "selectors",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -163,3 +165,9 @@ def test_the_room_can_be_called_and_entered(store: Store) -> None:
     ids = gradstore.select(store, selector="random", budget=5, seed=3).ids
     assert ids == select(store, selector="random", budget=5, seed=3).ids
     assert ids != select(store, selector="random", budget=5, seed=4).ids
+
+
+def test_the_room_is_a_function_and_a_package() -> None:
+    """Both names are promised: ``gradstore.select(…)`` and ``gradstore.select.g2is.gradient_walk``."""
+    code = "import gradstore; assert callable(gradstore.select); gradstore.select.g2is.gradient_walk"
+    subprocess.run([sys.executable, "-c", code], check=True)
