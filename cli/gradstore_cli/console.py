@@ -9,13 +9,13 @@ import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, is_dataclass
-from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 import click
 
+from gradstore.progress import Bar
+
 __all__ = [
-    "Bar",
     "count",
     "duration",
     "emit",
@@ -129,22 +129,6 @@ def facts(pairs: Mapping[str, str], indent: str = "") -> str:
     return "\n".join(f"{indent}{name.ljust(width)}  {value}" for name, value in shown.items())
 
 
-class Bar(Protocol):
-    """What the library's functions are given to report progress on."""
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> bool | None: ...
-
-    def update(self, n: int) -> Any:
-        """Count `n` more units as done."""
-
-    def close(self) -> None:
-        """Say that the work has ended."""
-
-
 class PlainBar:
     """Progress as occasional lines, for logs and pipes."""
 
@@ -157,7 +141,8 @@ class PlainBar:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.close()
+        """Say how far it came and how long that took."""
+        say(f"{self._state()} in {duration(time.monotonic() - self.started)}")
 
     def update(self, n: int) -> None:
         """Count `n` more units; speak if nothing was said for a while."""
@@ -168,10 +153,6 @@ class PlainBar:
         self.spoke = now
         left = (now - self.started) * (self.total - self.done) / self.done
         say(f"{self._state()} ({percent(self.done / self.total)}), about {duration(left)} left")
-
-    def close(self) -> None:
-        """Say how far it came and how long that took."""
-        say(f"{self._state()} in {duration(time.monotonic() - self.started)}")
 
     def _state(self) -> str:
         return f"{self.label}: {count(self.done)} of {count(self.total)} {self.unit}"
