@@ -182,7 +182,11 @@ def _extract_one(
                 writer.write(chunk, computer.compute(rows[span], examples[span], bar.update))
         dataset = writer.seal()
         seconds = time.monotonic() - started
-        return _report(dataset, tokenised, folder, len(writer.chunks), len(missing), seconds)
+        report = _report(dataset, tokenised, folder, len(writer.chunks), len(missing), seconds)
+    for reason, count in sorted(report.invalid.items()):
+        if reason not in tokenised.invalid:  # the others were told before anything was computed
+            log(f"{folder.name}/{job.name}: {count} rows have no gradient: {reason}")
+    return report
 
 
 def _check_vocabulary(loaded: LoadedModel, tokenised: Tokenised) -> None:
@@ -227,6 +231,8 @@ def _attributes(tokenised: Tokenised, job: Settings) -> dict[str, Any]:
         "embed_rows": job.embed_rows,
         "provenance": {
             "file": job.data.name,
+            "token_budget": job.resolved_token_budget(),
+            "device": job.resolved_device(),
             "versions": {name: version(name) for name in ("gradstore", "torch", "transformers", "peft")},
         },
     }

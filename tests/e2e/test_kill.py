@@ -8,21 +8,25 @@ import random
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 SCRIPT = """
-import json, sys
+import os, signal, sys, threading
 import gradstore
 from gradstore.gradients.compute import ChunkComputer
 
+done, kill_at, delay = 0, int(sys.argv[5]), float(sys.argv[6])
 compute = ChunkComputer.compute
 def counted(self, rows, examples, on_tokens):
     block = compute(self, rows, examples, on_tokens)
     with open(sys.argv[3], "a") as log:
         log.write(rows[0].id + "\\n")
+    global done
+    done += 1
+    if done == kill_at:  # from inside, so that a stalled machine cannot miss the moment
+        threading.Timer(delay, os.kill, (os.getpid(), signal.SIGKILL)).start()
     return block
 ChunkComputer.compute = counted
 gradstore.extract(
@@ -34,31 +38,31 @@ gradstore.extract(
 
 def contents(store: Path) -> dict[str, bytes]:
     return {
-        str(path.relative_to(store)): path.read_bytes()
-        for path in sorted(store.rglob("*"))
-        if path.is_file() and path.name != ".lock"
+        str(path.relative_to(store)): path.read_bytes() for path in sorted(store.rglob("*")) if path.is_file()
     }
 
 
-def start(store: Path, run: Path, log: Path, rows: Path) -> subprocess.Popen[bytes]:
-    command = [
-        sys.executable,
-        "-c",
-        SCRIPT,
-        str(store),
-        str(run / "run" / "checkpoint-8"),
-        str(log),
-        str(rows),
-    ]
-    return subprocess.Popen(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, stderr=subprocess.PIPE)
+def run(
+    store: Path, run: Path, log: Path, rows: Path, kill_at: int = 0, delay: float = 0.0
+) -> tuple[int, str]:
+    """Extract in another process, which kills itself `delay` seconds after its `kill_at`-th chunk was computed."""
+    arguments = [store, run / "run" / "checkpoint-8", log, rows, kill_at, delay]
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, *map(str, arguments)],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    return done.returncode, done.stderr
 
 
 @pytest.fixture(scope="module")
 def whole(tiny_run: Path, token_rows: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     folder = tmp_path_factory.mktemp("whole")
-    process = start(folder / "s.zarr", tiny_run, folder / "log", token_rows)
-    _, errors = process.communicate(timeout=300)
-    assert process.returncode == 0, errors.decode()
+    code, errors = run(folder / "s.zarr", tiny_run, folder / "log", token_rows)
+    assert code == 0, errors
     return contents(folder / "s.zarr")
 
 
@@ -67,20 +71,11 @@ def test_killed_and_rerun_is_identical_and_repeats_at_most_the_unfinished_chunk(
     moment: int, whole: dict[str, bytes], tiny_run: Path, token_rows: Path, tmp_path: Path
 ) -> None:
     store, log = tmp_path / "s.zarr", tmp_path / "log"
-    process = start(store, tiny_run, log, token_rows)
-    wanted = 1 + 4 * moment
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and process.poll() is None:
-        if log.exists() and log.read_text().count("\n") >= wanted:
-            time.sleep(random.Random(moment).uniform(0, 0.02))
-            process.send_signal(signal.SIGKILL)
-            break
-        time.sleep(0.001)
-    process.communicate(timeout=60)
-    assert process.returncode == -signal.SIGKILL
-    rerun = start(store, tiny_run, log, token_rows)
-    _, errors = rerun.communicate(timeout=300)
-    assert rerun.returncode == 0, errors.decode()
+    delay = random.Random(moment).uniform(0, 0.01)
+    code, _ = run(store, tiny_run, log, token_rows, kill_at=1 + 4 * moment, delay=delay)
+    assert code == -signal.SIGKILL
+    code, errors = run(store, tiny_run, log, token_rows)
+    assert code == 0, errors
     assert contents(store) == whole
     computed = log.read_text().split()
     assert len(computed) - len(set(computed)) <= 1
