@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,9 +97,18 @@ def digests(store: Store, checkpoints: list[str], datasets: list[str]) -> dict[s
 
 
 def rebuild_command(store: Store, name: str, attributes: Mapping[str, Any]) -> str:
-    """The command that builds a graph of the same data sets again."""
-    options = [f"--train {n}" for n in attributes["train"]] + [f"--target {n}" for n in attributes["targets"]]
-    return f"gradstore graph {store.path} {' '.join(options)} --name {name}"
+    """The command that builds a graph of the same data sets, checkpoints and directions again."""
+    directions, words = attributes["directions"], ["gradstore", "graph", str(store.path)]
+    for option, names in (
+        ("--train", attributes["train"]),
+        ("--target", attributes["targets"]),
+        ("--checkpoint", attributes["checkpoints"]),
+        ("--direction", sorted({directions[n] for n in attributes["train"]})[:1]),
+        ("--target-direction", sorted({directions[n] for n in attributes["targets"]})[:1]),
+    ):
+        words += [word for value in names for word in (option, value)]
+    words += [f"--{attributes['method']}", "-m", str(attributes["neighbours"]), "--name", name]
+    return shlex.join(words)
 
 
 def _check_fresh(store: Store, name: str, attributes: Mapping[str, Any]) -> None:

@@ -168,8 +168,9 @@ class Nodes:
         found: dict[int, dict[str, Any]] = {}
         for part, begin in zip(self.parts, self._starts, strict=False):
             here = [n for n in nodes if begin <= n < begin + len(part.rows)]
-            rows = [int(part.rows[n - begin]) for n in here]
-            found.update(zip(here, part.datasets[0].records(rows), strict=True))
+            if here:  # a data set without its rows matters only if one of them is wanted
+                rows = [int(part.rows[n - begin]) for n in here]
+                found.update(zip(here, part.datasets[0].records(rows), strict=True))
         return [found[n] for n in nodes]
 
     def unit(self, raw: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

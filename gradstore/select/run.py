@@ -166,7 +166,7 @@ def restricted_graph(graph: Graph, nodes: Nodes, store: Store, name: str) -> npt
     IncompatibleError
         If the graph lacks candidates, or was built with other checkpoints, weights or directions.
     """
-    wanted = {
+    wanted: dict[str, Any] = {
         "checkpoints": [dataset.checkpoint for dataset in nodes.parts[0].datasets],
         "directions": {part.datasets[0].name: part.direction for part in nodes.parts},
     }
@@ -174,11 +174,17 @@ def restricted_graph(graph: Graph, nodes: Nodes, store: Store, name: str) -> npt
         "checkpoints": list(graph.attributes["checkpoints"]),
         "directions": {key: graph.attributes["directions"].get(key) for key in wanted["directions"]},
     }
+    needed = {
+        **graph.attributes,
+        "train": list(wanted["directions"]),
+        "checkpoints": wanted["checkpoints"],
+        "directions": {**graph.attributes["directions"], **wanted["directions"]},
+    }
     for what, value in wanted.items():
         if held[what] != value:
             raise IncompatibleError(
                 f"graph {name!r} has {what} {held[what]}, this selection {value}; build one for it: "
-                f"{rebuild_command(store, name, graph.attributes)} with the same data sets and {what}"
+                f"{rebuild_command(store, name, needed)}"
             )
     candidate = np.full(len(graph), -1, np.int64)
     node = np.full(len(nodes), -1, np.int64)
@@ -191,7 +197,7 @@ def restricted_graph(graph: Graph, nodes: Nodes, store: Store, name: str) -> npt
     if (node < 0).any():
         raise IncompatibleError(
             f"graph {name!r} lacks {int((node < 0).sum())} of the {len(nodes)} candidates; rebuild it: "
-            f"{rebuild_command(store, name, graph.attributes)}"
+            f"{rebuild_command(store, name, needed)}"
         )
     links = graph.neighbours[node].astype(np.int64)
     links = np.where(links >= 0, candidate[links], -1)
