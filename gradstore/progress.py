@@ -10,10 +10,13 @@ __all__ = ["Bar", "Log", "Progress", "silent", "unheard"]
 
 
 class Bar(Protocol):
-    """Counts the done part of some work; a context manager. tqdm's bars are such."""
+    """Counts the done part of some work; a context manager."""
 
     def update(self, count: int) -> object:
         """`count` more units are done."""
+
+    def estimate(self, total: int, note: str = "") -> object:
+        """The total is now known to be about `total`; `note` says more, such as ``"3,400/24,560 rows"``."""
 
     def __enter__(self) -> Self: ...
 
@@ -31,6 +34,9 @@ Progress = Callable[[int, str, str], Bar]
 
 class _Silent:
     def update(self, count: int) -> None:
+        pass
+
+    def estimate(self, total: int, note: str = "") -> None:
         pass
 
     def __enter__(self) -> Self:

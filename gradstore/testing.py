@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from gradstore.graph.exact import exact_neighbours
 from gradstore.graph.nodes import Nodes, Part
-from gradstore.records import CheckpointIdentity, Selection
+from gradstore.records import CheckpointIdentity, Selection, digest
 from gradstore.select.context import SelectionContext, Target
 from gradstore.select.params import parameters, settings
 from gradstore.select.protocol import Selector
@@ -46,7 +46,6 @@ class ArrayDataset:
     """
 
     identity = CheckpointIdentity()
-    encoding = "exact"
     has_records = True
 
     def __init__(
@@ -68,7 +67,6 @@ class ArrayDataset:
         self.name = name
         self.checkpoint = checkpoint
         self.directions = (direction,)
-        self.dim = self._gradients.shape[1]
         self.ids = np.array(ids if ids is not None else [f"{name}-{i}" for i in range(count)], object)
         self.sources = np.array(sources if sources is not None else [name] * count, object)
         self.subtasks = np.array(subtasks if subtasks is not None else [""] * count, object)
@@ -76,11 +74,26 @@ class ArrayDataset:
         self.reasons = np.where(self.valid, "", "no learned token").astype(object)
         self.loss = np.where(self.valid, 1, np.nan).astype(np.float32)
         self.tokens = np.full(count, 8, np.int32)
+        self.truncated: npt.NDArray[np.bool_] = np.zeros(count, np.bool_)
+        hashes = [bytes.fromhex(digest(str(each).encode())[:24]) for each in self.ids]
+        self.contents = np.frombuffer(b"".join(hashes), np.uint8).reshape(count, 12)
         self.attributes = {"target": target}
         self.digest = name
 
     def __len__(self) -> int:
         return len(self._gradients)
+
+    def dim(self, direction: str) -> int:
+        """Length of a row."""
+        return int(self.take(direction, []).shape[1])
+
+    def encoding(self, direction: str) -> str:  # noqa: ARG002
+        """How rows are kept."""
+        return "exact"
+
+    def digest_of(self, direction: str) -> str:
+        """Tells this direction's rows from others."""
+        return f"{self.digest}/{direction}"
 
     def blocks(self, direction: str) -> Iterator[tuple[int, npt.NDArray[np.float32]]]:
         """Yield (first row, rows)."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -92,3 +94,18 @@ def token_rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
             row = {"id": f"row-{number}", "dataset": "ab"[number % 2], "input_ids": tokens, "labels": labels}
             file.write(json.dumps(row) + "\n")
     return path
+
+
+@pytest.fixture(scope="session")
+def architecture(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """``architecture(name)``: a LoRA checkpoint of a tiny model (``full=True``: a full fine-tune), built once.
+
+    Its run folder stands beside the ``base/`` it was trained from. Tests must not change it.
+    """
+    from tests.architectures import build, build_full
+
+    @cache
+    def made(name: str, full: bool = False) -> Path:
+        return (build_full if full else build)(name, tmp_path_factory.mktemp(name))
+
+    return made

@@ -6,14 +6,14 @@ import json
 import math
 import os
 import sys
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, is_dataclass
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from gradstore.progress import Bar
+if TYPE_CHECKING:
+    from gradstore.progress import Bar
 
 __all__ = [
     "count",
@@ -29,8 +29,6 @@ __all__ = [
     "size",
     "table",
 ]
-
-PLAIN_INTERVAL = 30.0  # seconds between two progress lines where there is no terminal to draw a bar on
 
 
 def emit(text: str) -> None:
@@ -52,7 +50,26 @@ def log(text: str) -> None:
     """Print a note on stderr without tearing a progress bar that is being drawn."""
     from tqdm import tqdm
 
-    tqdm.write(text, file=sys.stderr)
+    from gradstore_cli.bars import prefix
+
+    tqdm.write(prefix() + text, file=sys.stderr)
+
+
+def progress(total: int, unit: str, label: str) -> Bar:
+    """Return a bar on stderr if that is a terminal, else one that prints a line now and then.
+
+    Parameters
+    ----------
+    total : int
+        Units until the work is done.
+    unit : str
+        Plural noun of what is counted, such as ``"tokens"``.
+    label : str
+        What is being done, such as ``"extract pool"``.
+    """
+    from gradstore_cli.bars import make_bar
+
+    return make_bar(total, unit, label)
 
 
 def error(message: str) -> None:
@@ -127,54 +144,3 @@ def facts(pairs: Mapping[str, str], indent: str = "") -> str:
     shown = {name: value for name, value in pairs.items() if value}
     width = max(map(len, shown), default=0)
     return "\n".join(f"{indent}{name.ljust(width)}  {value}" for name, value in shown.items())
-
-
-class PlainBar:
-    """Progress as occasional lines, for logs and pipes."""
-
-    def __init__(self, total: int, unit: str, label: str) -> None:
-        self.total, self.unit, self.label = total, unit, label
-        self.done = 0
-        self.started = self.spoke = time.monotonic()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Say how far it came and how long that took."""
-        say(f"{self._state()} in {duration(time.monotonic() - self.started)}")
-
-    def update(self, n: int) -> None:
-        """Count `n` more units; speak if nothing was said for a while."""
-        self.done += n
-        now = time.monotonic()
-        if now - self.spoke < PLAIN_INTERVAL or not 0 < self.done < self.total:
-            return
-        self.spoke = now
-        left = (now - self.started) * (self.total - self.done) / self.done
-        say(f"{self._state()} ({percent(self.done / self.total)}), about {duration(left)} left")
-
-    def _state(self) -> str:
-        return f"{self.label}: {count(self.done)} of {count(self.total)} {self.unit}"
-
-
-def progress(total: int, unit: str, label: str) -> Bar:
-    """Return a bar on stderr if that is a terminal, else one that prints a line now and then.
-
-    Parameters
-    ----------
-    total : int
-        Units until the work is done.
-    unit : str
-        Plural noun of what is counted, such as ``"tokens"``.
-    label : str
-        What is being done, such as ``"extract pool"``.
-    """
-    if not sys.stderr.isatty():
-        return PlainBar(total, unit, label)
-    from tqdm import tqdm
-
-    bar: Bar = tqdm(
-        total=total, unit=f" {unit}", desc=label, unit_scale=True, file=sys.stderr, dynamic_ncols=True
-    )
-    return bar

@@ -17,11 +17,12 @@ from gradstore import __version__
 from gradstore.errors import GradstoreError
 from gradstore_cli import console
 from gradstore_cli.options import Group
+from gradstore_cli.signals import Terminated, exit_code, stoppable
 
 __all__ = ["cli", "main"]
 
 COMMANDS = ("warmup", "extract", "graph", "select", "store", "selectors", "env", "demo")
-RESUMABLE = ("extract",)
+RESUMABLE = (["extract"], ["store", "merge"])
 EXTRA = (
     "accelerate",
     "datasets",
@@ -34,7 +35,15 @@ EXTRA = (
     "transformers",
 )
 
-FAILURES = (click.ClickException, click.Abort, GradstoreError, OSError, MemoryError, ModuleNotFoundError)
+FAILURES = (
+    click.ClickException,
+    click.Abort,
+    KeyboardInterrupt,
+    GradstoreError,
+    OSError,
+    MemoryError,
+    ModuleNotFoundError,
+)
 
 
 class Gradstore(Group):
@@ -80,12 +89,12 @@ def cli() -> None:
       gradstore select grads.zarr --selector g2is --target gsm8k --fraction 0.01 -o picked.jsonl
 
     Results go to stdout, everything else to stderr. Exit codes: 0 done, 1 failure, 2 usage,
-    3 incompatible, 4 incomplete or corrupt, 130 interrupted. With --json a failure prints
-    {"error": …, "exit_code": …} on stdout as well.
+    3 incompatible, 4 incomplete or corrupt, 130 interrupted by Ctrl-C, 143 by SIGTERM; a second
+    signal kills at once. With --json a failure prints {"error": …, "exit_code": …} on stdout as well.
     """
 
 
-def report(error: Exception, arguments: Sequence[str]) -> int:
+def report(error: BaseException, arguments: Sequence[str]) -> int:
     """Tell the user about an expected error and return the exit code.
 
     Parameters
@@ -106,13 +115,15 @@ def report(error: Exception, arguments: Sequence[str]) -> int:
     return code
 
 
-def explain(error: Exception, arguments: Sequence[str]) -> tuple[str, int, str]:
+def explain(error: BaseException, arguments: Sequence[str]) -> tuple[str, int, str]:
     """One line for the user, the exit code, and what to do next (or nothing)."""
     match error:
-        case click.Abort():
-            command = next((word for word in arguments if not word.startswith("-")), "")
-            again = f"gradstore {shlex.join(arguments)}"
-            return "interrupted", 130, f"To continue: {again}" if command in RESUMABLE else ""
+        case click.Abort(__cause__=EOFError()):
+            return f"a file ends too early: {error.__cause__}", 1, ""
+        case click.Abort() | KeyboardInterrupt():
+            signal = error.__cause__ or error
+            what = "stopped by SIGTERM" if isinstance(signal, Terminated) else "interrupted"
+            return what, exit_code(signal), _resume(arguments)
         case click.UsageError():
             path = error.ctx.command_path if error.ctx else "gradstore"
             return error.format_message(), error.exit_code, f"Try: {path} --help"
@@ -131,6 +142,14 @@ def explain(error: Exception, arguments: Sequence[str]) -> tuple[str, int, str]:
     return str(error), 1, ""
 
 
+def _resume(arguments: Sequence[str]) -> str:
+    """Return the line that goes on with what was interrupted, for commands that can."""
+    words = [word for word in arguments if not word.startswith("-")]
+    if not any(words[: len(command)] == command for command in RESUMABLE):
+        return ""
+    return f"To continue: gradstore {shlex.join(arguments)}"
+
+
 def _where(error: OSError) -> str:
     return f": {error.filename}" if error.filename else ""
 
@@ -146,4 +165,5 @@ def surprise(kind: type[BaseException], error: BaseException, trace: TracebackTy
 def main() -> NoReturn:
     """Run the command line of this process."""
     sys.excepthook = surprise
-    cli.main()
+    with stoppable(lambda error: report(error, sys.argv[1:])):
+        cli.main()

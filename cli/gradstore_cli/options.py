@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -33,8 +33,8 @@ __all__ = [
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 # The library's own constants live beside numpy; a test holds these equal to them.
-DIRECTIONS = ("sgd", "sign", "adam", "precond", "adam-true")
-PROJECTIONS = ("sjlt", "rademacher", "none")
+DIRECTIONS = ("sgd", "sign", "adam", "precond", "adam-true", "rds")
+PROJECTIONS = ("sjlt", "rademacher", "kron", "kron+sjlt", "none")
 ENCODINGS = ("int8", "exact", "half")
 FORMATS = ("messages", "prompt-completion", "alpaca", "sharegpt", "text", "tokens")
 
@@ -42,14 +42,37 @@ positive = click.IntRange(min=1)
 
 
 class Command(click.Command):
-    """A command with the options that all of them have."""
+    """A command with the options that all of them have.
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    Parameters
+    ----------
+    sections : Mapping from title to text, optional
+        How help divides a long list of options, such as ``{"Model": "--base --quantize"}``; those that are not
+        mentioned come first.
+    """
+
+    def __init__(self, *args: Any, sections: Mapping[str, str] | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.sections = sections or {}
         self.params += [
             click.Option(["--json", "as_json"], is_flag=True, help="Print one JSON document on stdout."),
             click.Option(["--debug"], is_flag=True, expose_value=False, help="Show an error's traceback."),
         ]
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options under the titles of their sections, in one width."""
+        titles = {option: title for title, options in self.sections.items() for option in options.split()}
+        lists: dict[str, list[tuple[str, str]]] = {title: [] for title in ("Options", *self.sections)}
+        for option in self.get_params(ctx):
+            record = option.get_help_record(ctx) if isinstance(option, click.Option) else None
+            if record is not None:
+                title = next((titles[text] for text in option.opts if text in titles), "Options")
+                lists[title].append(record)
+        width = max(len(left) for records in lists.values() for left, _ in records)
+        for title, records in lists.items():
+            if records:
+                with formatter.section(title):
+                    formatter.write_dl([(left.ljust(width), right) for left, right in records])
 
 
 class Group(click.Group):

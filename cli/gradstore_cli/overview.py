@@ -23,7 +23,7 @@ def overview(store: Store) -> dict[str, Any]:
     found = store.info()
     for checkpoint in found["checkpoints"]:
         for dataset in checkpoint["datasets"]:
-            if "problem" not in dataset:
+            if dataset.get("sealed"):
                 dataset |= _statistics(store.dataset(dataset["name"], checkpoint["name"]))
     return found | {"writable": store.writable}
 
@@ -85,14 +85,21 @@ def _identity(checkpoint: dict[str, Any]) -> dict[str, str]:
 def _details(dataset: dict[str, Any]) -> dict[str, str]:
     if "problem" in dataset:
         return {"problem": dataset["problem"]}
+    unfinished = {
+        f"direction {name}": f"not finished: {console.count(done)} of {console.count(dataset['chunks'])} chunks"
+        for name, done in dataset["unfinished"].items()
+    }
+    if not dataset["sealed"]:
+        return {"rows": console.count(dataset["rows"]), **unfinished}
     sources = list(dataset["sources"].items())
     more = f", and {len(sources) - MOST_SOURCES} more" if len(sources) > MOST_SOURCES else ""
     return {
         "rows": f"{console.count(dataset['rows'])}, {console.count(dataset['valid'])} of them valid",
         "invalid": _counts(dataset["invalid"].items()),
         "target": "yes" if dataset["target"] else "no",
-        "directions": ", ".join(dataset["directions"]),
-        "encoding": f"{dataset['encoding']}, {console.count(dataset['dim'])} numbers a row",
+        "truncated": console.count(dataset["truncated"]) if dataset["truncated"] else "",
+        **{f"direction {name}": _vectors(direction) for name, direction in dataset["directions"].items()},
+        **unfinished,
         "size": console.size(dataset["bytes"]),
         "sources": _counts(sources[:MOST_SOURCES]) + more,
         "subtasks": console.count(dataset["subtasks"]) if dataset["subtasks"] else "",
@@ -101,6 +108,12 @@ def _details(dataset: dict[str, Any]) -> dict[str, str]:
         "rows inside": "yes" if dataset["has_records"] else "no: select needs --data",
         "digest": dataset["digest"],
     }
+
+
+def _vectors(direction: dict[str, Any]) -> str:
+    kept = direction["fidelity"]
+    fidelity = f", order of cosines kept to {kept['spearman']}" if kept else ""
+    return f"{direction['encoding']}, {console.count(direction['dim'])} numbers a row{fidelity}"
 
 
 def _counts(pairs: Iterable[tuple[str, int]]) -> str:

@@ -2,32 +2,38 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gradstore.checkpoint.digests import files_digest
 from gradstore.errors import CheckpointError
 
-__all__ = ["CheckpointFolder", "files_digest", "find_checkpoints"]
+__all__ = ["CheckpointFolder", "find_checkpoints", "trained_steps", "weight_files"]
 
 ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
+MODEL_CONFIG = "config.json"
+# What Trainer and accelerate leave beside the weights under the same suffix.
+NO_WEIGHTS = ("adapter_model", "optimizer", "training_args", "scheduler", "random_states")
 
 
 @dataclass(frozen=True, slots=True)
 class CheckpointFolder:
-    """One adapter checkpoint on disk.
+    """One checkpoint on disk.
 
     Attributes
     ----------
     path : Path
+    kind : {"adapter", "model"}
+        A LoRA adapter, or a full model: a base model or a full fine-tune.
     lora : dict
-        The contents of ``adapter_config.json``.
-    weights : Path
-        The adapter's weight file.
+        The contents of ``adapter_config.json``; empty for a model.
+    weights : tuple of Path
+        The files that hold the adapter's or the model's weights.
     step : int
         Optimizer step, 0 where ``trainer_state.json`` is absent.
     weight : float
@@ -36,8 +42,9 @@ class CheckpointFolder:
     """
 
     path: Path
+    kind: str
     lora: dict[str, Any]
-    weights: Path
+    weights: tuple[Path, ...]
     step: int
     weight: float
 
@@ -48,13 +55,15 @@ class CheckpointFolder:
 
     @property
     def base(self) -> str | None:
-        """The base model that the adapter names, if it names one."""
+        """The base model: what the adapter names, if it names one; a model is its own."""
+        if self.kind == "model":
+            return str(self.path)
         return self.lora.get("base_model_name_or_path") or None
 
     @property
     def adapter_digest(self) -> str:
-        """Digest of the adapter's weights."""
-        return files_digest([self.weights])
+        """Digest of the adapter's weights; empty for a model."""
+        return files_digest(self.weights) if self.kind == "adapter" else ""
 
 
 def find_checkpoints(path: str | Path) -> list[CheckpointFolder]:
@@ -63,32 +72,39 @@ def find_checkpoints(path: str | Path) -> list[CheckpointFolder]:
     Raises
     ------
     CheckpointError
-        If the folder is missing or holds no adapter.
+        If the folder is missing or holds neither an adapter nor a model.
     """
     folder = Path(path).resolve()
     if not folder.is_dir():
         raise CheckpointError(
             f"{path}: no such folder; give a checkpoint folder or a run folder that holds some"
         )
-    inside = sorted((p for p in folder.glob("checkpoint-*") if (p / ADAPTER_CONFIG).is_file()), key=_by_step)
+    inside = sorted((p for p in folder.glob("checkpoint-*") if _is_checkpoint(p)), key=_by_step)
     if inside:
         return [_read(p) for p in inside]
-    if (folder / ADAPTER_CONFIG).is_file():
+    if _is_checkpoint(folder):
         return [_read(folder)]
-    if (folder / "config.json").is_file():
-        raise CheckpointError(
-            f"{path}: a full model without a LoRA adapter; `gradstore warmup --model {path}` trains an adapter for it"
-        )
-    raise CheckpointError(f"{path}: holds no {ADAPTER_CONFIG} and no checkpoint-* folder with one")
+    raise CheckpointError(
+        f"{path}: holds no {ADAPTER_CONFIG}, no {MODEL_CONFIG} and no checkpoint-* folder with one"
+    )
 
 
-def files_digest(paths: list[Path]) -> str:
-    """Digest of the contents of files, in the order given."""
-    state = hashlib.sha256()
-    for path in paths:
-        with path.open("rb") as file:
-            state.update(hashlib.file_digest(file, "sha256").digest())
-    return state.hexdigest()[:32]
+def weight_files(folder: Path) -> list[Path]:
+    """The files with a full model's weights, sorted; empty if there are none."""
+    for pattern in ("*.safetensors", "*.bin", "*.gguf"):
+        found = sorted(path for path in folder.glob(pattern) if not path.name.startswith(NO_WEIGHTS))
+        if found:
+            return found
+    return []
+
+
+def trained_steps(folder: Path) -> int:
+    """The optimizer step at which a checkpoint was saved, 0 where ``trainer_state.json`` is absent."""
+    return _trainer_state(folder)[0]
+
+
+def _is_checkpoint(folder: Path) -> bool:
+    return (folder / ADAPTER_CONFIG).is_file() or (folder / MODEL_CONFIG).is_file()
 
 
 def _by_step(path: Path) -> tuple[int, str]:
@@ -97,17 +113,36 @@ def _by_step(path: Path) -> tuple[int, str]:
 
 
 def _read(path: Path) -> CheckpointFolder:
-    weights = next((path / name for name in ADAPTER_WEIGHTS if (path / name).is_file()), None)
-    if weights is None:
-        raise CheckpointError(f"{path}: no adapter weights; looked for {' and '.join(ADAPTER_WEIGHTS)}")
+    step, weight = _trainer_state(path)
+    if not (path / ADAPTER_CONFIG).is_file():
+        return CheckpointFolder(path, "model", {}, _model_weights(path), step, weight)
     lora = _read_json(path / ADAPTER_CONFIG)
     if lora.get("peft_type") != "LORA":
         raise CheckpointError(
             f"{path}: the adapter is {lora.get('peft_type')!r}; only LORA adapters are supported"
+            " (`gradstore warmup` trains one)"
         )
-    state = _read_json(path / "trainer_state.json") if (path / "trainer_state.json").is_file() else {}
-    return CheckpointFolder(
-        path, lora, weights, int(state.get("global_step") or 0), _learning_rate_weight(state)
+    return CheckpointFolder(path, "adapter", lora, _adapter_weights(path), step, weight)
+
+
+def _adapter_weights(path: Path) -> tuple[Path, ...]:
+    for name in ADAPTER_WEIGHTS:
+        if (path / name).is_file():
+            return (path / name,)
+    raise CheckpointError(f"{path}: no adapter weights; looked for {' and '.join(ADAPTER_WEIGHTS)}")
+
+
+def _model_weights(path: Path) -> tuple[Path, ...]:
+    found = weight_files(path)
+    if found:
+        return tuple(found)
+    sharded = path / "pytorch_model_fsdp_0"
+    if sharded.is_dir():
+        raise CheckpointError(
+            f"{path}: the weights are FSDP shards; join them with `accelerate merge-weights {sharded} {path}`"
+        )
+    raise CheckpointError(
+        f"{path}: {MODEL_CONFIG} but no weights; looked for *.safetensors and pytorch_model*.bin"
     )
 
 
@@ -121,7 +156,19 @@ def _read_json(path: Path) -> dict[str, Any]:
     return value
 
 
-def _learning_rate_weight(state: dict[str, Any]) -> float:
+def _trainer_state(folder: Path) -> tuple[int, float]:
+    """Step and learning-rate weight, as Trainer wrote them."""
+    path = folder / "trainer_state.json"
+    if not path.is_file():
+        return 0, 1.0
+    state = _read_json(path)
+    try:
+        return int(state.get("global_step") or 0), _learning_rate_weight(state)
+    except (TypeError, ValueError, AttributeError) as error:
+        raise CheckpointError(f"{path}: not as Trainer writes it: {error}") from error
+
+
+def _learning_rate_weight(state: Mapping[str, Any]) -> float:
     """Mean logged learning rate over the last epoch before the checkpoint."""
     end = float(state.get("epoch") or 0.0)
     rates = [

@@ -1,197 +1,201 @@
-"""A base model with its LoRA adapter, checked to fit before anything is computed."""
+"""A checkpoint as a model whose attributed weights, and only these, require a gradient."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-import torch
 from torch import nn
 
-from gradstore.checkpoint.folder import CheckpointFolder, files_digest
+from gradstore.checkpoint.adapter import load_adapter
+from gradstore.checkpoint.base import base_digest, load_base, public_base
+from gradstore.checkpoint.folder import CheckpointFolder
+from gradstore.checkpoint.fresh import InitLora, fresh_adapter, tensors_digest
+from gradstore.checkpoint.linears import (
+    base_linears,
+    base_names,
+    check_differentiable,
+    freeze_all_but,
+    lora_linears,
+    output_layer,
+    trained_names,
+    weight_of,
+)
 from gradstore.checkpoint.quiet import quiet
-from gradstore.checkpoint.safe import load_tensors
-from gradstore.errors import CheckpointError, IncompatibleError
+from gradstore.checkpoint.trained import TrainedParameters, trained_parameters
+from gradstore.errors import CheckpointError, UsageError
+from gradstore.registry import unknown_name
 
-__all__ = ["LoadedModel", "load_model", "load_tokenizer"]
+__all__ = ["LoadedModel", "load_model"]
 
-TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "tokenizer_config.json", "vocab.json")
+PARAMETERS = ("lora", "full")
+NOTHING = TrainedParameters((), (), ())
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
-    """A model in evaluation mode whose only trained parameters are LoRA matrices.
+    """A model in evaluation mode; exactly the attributed weights require a gradient.
 
     Attributes
     ----------
     model : torch.nn.Module
-        The peft model.
-    linears : dict from parameter name to torch.nn.Linear
-        The LoRA matrices ("…lora_A.weight", "…lora_B.weight") in ``named_parameters`` order.
+        What to call: the peft model, or the plain model where there is no adapter.
+    causal : torch.nn.Module
+        The transformers model inside.
+    linears : dict from parameter name to torch.nn.Module
+        The layers whose weights are attributed, in the order in which gradients are concatenated: the LoRA matrices
+        ("…lora_A.weight", "…lora_B.weight"), or every linear layer of the base model (a Linear, or GPT-2's Conv1D).
     base : str
         Name of the base model: its hub id, or the name of its folder (a path would tell others nothing).
-    base_digest : str
-        Digest of the base model's weight files.
+    base_digest, adapter_digest : str
+        Digests of the base model's weight files and of the adapter's weights, "" where there is no adapter.
+    lora : Mapping
+        The adapter's configuration, empty where there is none.
+    unattributed : tuple of str
+        Trained parameters that take part in the forward pass, and whose gradients are left out: modules_to_save,
+        LoRA on embeddings, biases; with full parameters also embeddings, norms and the fused experts of a mixture.
+    trained : TrainedParameters
+        All that the training updated; nothing if the adapter is fresh.
     """
 
     model: nn.Module
-    linears: dict[str, nn.Linear]
+    causal: nn.Module
+    linears: dict[str, nn.Module]
     base: str
     base_digest: str
+    adapter_digest: str
+    lora: Mapping[str, Any] = field(default_factory=dict)
+    unattributed: tuple[str, ...] = ()
+    trained: TrainedParameters = NOTHING
 
     @property
     def vocabulary(self) -> int:
         """How many token ids the model knows."""
-        embeddings: nn.Embedding = self.model.get_input_embeddings()  # type: ignore[operator]
+        embeddings: nn.Embedding = self.causal.get_input_embeddings()  # type: ignore[operator]
         return int(embeddings.weight.shape[0])
 
     @property
+    def hidden_size(self) -> int:
+        """Length of the last hidden states: what the output layer reads."""
+        head = output_layer(self.causal)
+        if head is None:
+            raise CheckpointError(
+                f"{self.base}: no output embeddings; only causal language models are supported"
+            )
+        return int(weight_of(head).shape[1])
+
+    @property
     def parameters(self) -> tuple[tuple[str, tuple[int, ...]], ...]:
-        """Names and shapes of the trained parameters, in the order in which gradients are concatenated."""
-        return tuple((name, tuple(linear.weight.shape)) for name, linear in self.linears.items())
+        """Names and shapes of the attributed weights, in the order in which gradients are concatenated."""
+        return tuple((name, tuple(weight_of(linear).shape)) for name, linear in self.linears.items())
 
 
 def load_model(
-    checkpoint: CheckpointFolder, *, base: str | None = None, device: str = "cpu", dtype: str = "float32"
+    checkpoint: CheckpointFolder,
+    *,
+    base: str | None = None,
+    device: str = "cpu",
+    dtype: str = "float32",
+    parameters: str = "lora",
+    init_lora: InitLora | None = None,
+    quantize: str | None = None,
+    trust_remote_code: bool = False,
 ) -> LoadedModel:
-    """Load the base model and put the checkpoint's adapter on it.
+    """Load a checkpoint's model, with its adapter if it has one.
 
     Parameters
     ----------
     checkpoint : CheckpointFolder
     base : str, optional
-        Folder or hub id of the base model; by default what the adapter names.
+        Folder or hub id of the base model of an adapter; by default what the adapter names.
     device, dtype : str
         Where and in which precision the base computes; LoRA matrices stay in float32.
+    parameters : {"lora", "full"}
+        Whether the LoRA matrices are attributed, or every linear layer of the base model but its output embeddings.
+    init_lora : InitLora, optional
+        Put a fresh adapter on a full model.
+    quantize : {"4bit", "8bit"}, optional
+        Keep the base model's linear layers in bitsandbytes' 4-bit or 8-bit form.
+    trust_remote_code : bool
+        Whether code that lies beside the base model's weights may run.
 
     Raises
     ------
+    UsageError
+        If the options contradict each other or the checkpoint.
     CheckpointError
-        If the base model cannot be loaded, or the adapter trains something other than LoRA matrices of linear layers.
+        If the model cannot be loaded, or the adapter is of a kind whose gradients would not be exact.
     IncompatibleError
         If the adapter does not fit the base model; the message names the first matrix that differs.
     """
-    from peft import PeftModel
-    from safetensors import SafetensorError
-    from transformers import AutoModelForCausalLM
-
-    base = base or checkpoint.base
-    if base is None:
+    _check_options(checkpoint, base, parameters, init_lora, quantize)
+    name = base or checkpoint.base
+    if name is None:
         raise CheckpointError(
             f"{checkpoint.path}: the adapter does not name its base model; give it with `--base`"
         )
-    if checkpoint.lora.get("use_dora"):
-        raise CheckpointError(f"{checkpoint.path}: a DoRA adapter; only plain LoRA (and rsLoRA) is supported")
     with quiet():
-        try:
-            model = AutoModelForCausalLM.from_pretrained(
-                base, dtype=getattr(torch, dtype), trust_remote_code=False
-            )
-        except (OSError, ValueError, SafetensorError) as error:
-            reason = str(error).splitlines()[0]
-            raise CheckpointError(
-                f"base model {base}: cannot be loaded: {reason} (choose another with `--base`)"
-            ) from error
-        check_adapter_fits(checkpoint, model, base)
-        model = PeftModel.from_pretrained(model, str(checkpoint.path), is_trainable=True)
-    model = model.to(device).eval()
-    return LoadedModel(model, _lora_linears(model, checkpoint), _public_name(base), base_digest(base))
-
-
-def check_adapter_fits(checkpoint: CheckpointFolder, model: nn.Module, base: str) -> None:
-    """Compare the adapter's matrices with the base model's layers, before peft does so in many lines."""
-    for name, shape in _adapter_shapes(checkpoint):
-        path, _, kind = name.removesuffix(".weight").rpartition(".lora_")
-        path = path.removeprefix("base_model.model.")
-        try:
-            layer = model.get_submodule(path)
-        except AttributeError:
-            raise IncompatibleError(
-                f"{checkpoint.path}: the adapter was made for a layer {path!r} that {base} does not have;"
-                " is it the right base model?"
-            ) from None
-        weight = getattr(layer, "weight", None)
-        if weight is None or kind not in ("A", "B"):
-            continue
-        # A Conv1D (GPT-2) keeps (in, out) where a Linear keeps (out, in).
-        transposed = type(layer).__name__ == "Conv1D"
-        outputs, inputs = reversed(weight.shape) if transposed else weight.shape
-        mine, theirs = (shape[1], inputs) if kind == "A" else (shape[0], outputs)
-        if mine != theirs:
-            side = "inputs" if kind == "A" else "outputs"
-            raise IncompatibleError(
-                f"{checkpoint.path}: {name} expects {mine} {side}, but {path} of {base} has {theirs};"
-                " is it the right base model?"
-            )
-
-
-def load_tokenizer(checkpoint: CheckpointFolder, base: str | None = None) -> Any | None:
-    """The checkpoint's own tokenizer, else the base model's, else None."""
-    from transformers import AutoTokenizer
-
-    candidates = [str(checkpoint.path), base or checkpoint.base]
-    for place in candidates:
-        if place is None:
-            continue
-        if Path(place).is_dir() and not any((Path(place) / name).is_file() for name in TOKENIZER_FILES):
-            continue
-        try:
-            return AutoTokenizer.from_pretrained(place, trust_remote_code=False)
-        except (OSError, ValueError) as error:
-            reason = str(error).splitlines()[0]
-            raise CheckpointError(f"tokenizer of {place}: cannot be loaded: {reason}") from error
-    return None
-
-
-def _public_name(base: str) -> str:
-    return Path(base).resolve().name if Path(base).exists() else base
-
-
-def base_digest(base: str) -> str:
-    """Digest of the weight files of a model folder, or of a hub model in the local cache."""
-    folder = Path(base)
-    if not folder.is_dir():
-        from transformers.utils import cached_file
-
-        folder = Path(str(cached_file(base, "config.json"))).parent
-    for pattern in ("*.safetensors", "*.bin", "*.gguf"):
-        files = sorted(path for path in folder.glob(pattern) if not path.name.startswith("adapter_model"))
-        if files:
-            return files_digest(files)
-    raise CheckpointError(f"base model {base}: no weight files found in {folder}")
-
-
-def _adapter_shapes(checkpoint: CheckpointFolder) -> Iterator[tuple[str, tuple[int, ...]]]:
-    if checkpoint.weights.suffix == ".safetensors":
-        from safetensors import SafetensorError, safe_open
-
-        try:
-            with safe_open(str(checkpoint.weights), framework="pt") as file:
-                for name in file.keys():  # noqa: SIM118 (no mapping)
-                    yield name, tuple(file.get_slice(name).get_shape())
-        except SafetensorError as error:
-            raise CheckpointError(f"{checkpoint.weights}: damaged: {error}") from error
+        causal = load_base(
+            name,
+            device=device,
+            dtype=dtype,
+            quantize=quantize,
+            trust_remote_code=trust_remote_code,
+            way_out="give another with `--base`" if checkpoint.kind == "adapter" else "",
+        )
+        model, lora = causal, dict(checkpoint.lora)
+        if checkpoint.kind == "adapter":
+            model = load_adapter(checkpoint, causal, name).to(device).eval()
+        elif init_lora is not None:
+            model, lora = fresh_adapter(causal, init_lora)
+            model = model.to(device).eval()
+    trained = trained_parameters(model)
+    if parameters == "full":
+        linears, everything = base_linears(causal), list(base_names(causal))
+        check_differentiable(linears)
     else:
-        for name, tensor in load_tensors(checkpoint.weights).items():
-            yield name, tuple(tensor.shape)
+        linears = lora_linears(model, causal, str(checkpoint.path))
+        everything = list(trained_names(model, causal))
+    freeze_all_but(model, linears)
+    adapter = checkpoint.adapter_digest
+    if init_lora is not None:
+        adapter = tensors_digest({n: weight_of(linear) for n, linear in linears.items()})
+    return LoadedModel(
+        model=model,
+        causal=causal,
+        linears=linears,
+        base=public_base(name),
+        base_digest=base_digest(name),
+        adapter_digest=adapter,
+        lora=lora,
+        unattributed=tuple(n for n in everything if n not in linears),
+        trained=trained if init_lora is None else NOTHING,
+    )
 
 
-def _lora_linears(model: nn.Module, checkpoint: CheckpointFolder) -> dict[str, nn.Linear]:
-    linears: dict[str, nn.Linear] = {}
-    for name, parameter in model.named_parameters():
-        if not parameter.requires_grad:
-            continue
-        module_path, _, leaf = name.rpartition(".")
-        module = model.get_submodule(module_path)
-        is_lora = ".lora_A." in name or ".lora_B." in name
-        if not (is_lora and leaf == "weight" and type(module) is nn.Linear):
-            raise CheckpointError(
-                f"{checkpoint.path}: the adapter also trains {name}, which is no LoRA matrix of a linear layer;"
-                " only lora_A and lora_B are supported"
-            )
-        linears[name.replace(".default.", ".")] = module
-    if not linears:
-        raise CheckpointError(f"{checkpoint.path}: the adapter has no LoRA matrices")
-    return linears
+def _check_options(
+    checkpoint: CheckpointFolder,
+    base: str | None,
+    parameters: str,
+    init_lora: InitLora | None,
+    quantize: str | None,
+) -> None:
+    path = checkpoint.path
+    if parameters not in PARAMETERS:
+        raise UsageError(unknown_name("parameters", parameters, PARAMETERS))
+    if checkpoint.kind == "model" and base is not None:
+        raise UsageError(f"{path}: a full model is its own base; leave `--base` out")
+    if checkpoint.kind == "adapter" and init_lora is not None:
+        raise UsageError(
+            f"{path}: has an adapter already; leave `--init-lora` out, or give its base model as the checkpoint"
+        )
+    if parameters == "full" and init_lora is not None:
+        raise UsageError("`--parameters full` leaves adapters out; choose it or `--init-lora`")
+    if parameters == "full" and quantize is not None:
+        raise UsageError("`--parameters full` needs the base model's own weights; leave `--quantize` out")
+    if checkpoint.kind == "model" and parameters == "lora" and init_lora is None:
+        raise CheckpointError(
+            f"{path}: a full model without a LoRA adapter; train one with `gradstore warmup --model {path}`, attribute"
+            " all its linear layers with `--parameters full`, or put a fresh adapter on it with `--init-lora`"
+        )

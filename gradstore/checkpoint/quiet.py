@@ -21,6 +21,8 @@ def quiet() -> Iterator[None]:
         with warnings.catch_warnings():
             # peft 0.21 still asks by the name that transformers 5.23 has deprecated.
             warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
+            # peft sets it right by itself for GPT-2's layers.
+            warnings.filterwarnings("ignore", "fan_in_fan_out is set to", UserWarning)
             yield
     finally:
         logging.set_verbosity(verbosity)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -11,15 +12,30 @@ import numpy as np
 import numpy.typing as npt
 
 from gradstore.data.formats import Chat, Text, Tokens, convert
-from gradstore.data.learned import learned_text
+from gradstore.data.learned import HiddenTurnError, learned_text
 from gradstore.data.spans import Span, tokens_in
-from gradstore.data.templates import BUILT_IN, Template, template_text
+from gradstore.data.templates import BUILT_IN, Template, UnwritableError, template_text
 from gradstore.errors import DataError, UsageError
 from gradstore.records import Example, Row, canonical_json, digest
 
 __all__ = ["ChatTokenizer"]
 
 _IGNORED = -100
+_BATCH = 1 << 18  # characters tokenised at once: a token and its offsets take some hundred bytes meanwhile
+_PLAINEST = Chat([{"role": "user", "content": "1 + 1?"}, {"role": "assistant", "content": "2"}])
+_Ids = npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    """A row as text, with what is learned of it."""
+
+    text: str
+    spans: list[Span]
+    whole: bool
+    """Whether the text stands for itself: special tokens go around it, and its end is learned."""
+    reason: str = ""
+    """Why nothing is learned, if that is known already."""
 
 
 class ChatTokenizer:
@@ -70,73 +86,123 @@ class ChatTokenizer:
         return digest(canonical_json(backend), canonical_json(ends))
 
     def encode(self, row: Row, fmt: str) -> Example:
-        """The tokens of one row.
+        """The tokens of one row: `encode_all` for a single one."""
+        return self.encode_all([row], fmt)[0]
+
+    def encode_all(self, rows: Sequence[Row], fmt: str) -> list[Example]:
+        """The tokens of some rows, which are the same whatever rows they are encoded with.
 
         Parameters
         ----------
-        row : Row
+        rows : sequence of Row
         fmt : str
-            Its format, one of `gradstore.data.FORMATS`.
+            Their format, one of `gradstore.data.FORMATS`.
 
         Returns
         -------
-        Example
-            With a reason if no token is learned: that is no error.
+        list of Example
+            With a reason where no token is learned: that is no error, nor is a conversation that the chat
+            template refuses.
 
         Raises
         ------
         DataError
-            If the row does not have the format, there is no tokenizer or chat template for it, or the
-            template hides where an assistant turn begins.
+            If a row does not have the format, there is no tokenizer or chat template for it, or the template
+            is none that could be learned with: broken, or hiding where an answer begins in any conversation.
         """
+        drafts = [self._draft(row, fmt) for row in rows]
+        encoded = self._encoded([draft for draft in drafts if isinstance(draft, _Draft)])
+        return [draft if isinstance(draft, Example) else next(encoded) for draft in drafts]
+
+    def _draft(self, row: Row, fmt: str) -> _Draft | Example:
         content = convert(row.record, fmt, row.where)
         if isinstance(content, Tokens):
-            return self._example(content.input_ids, content.labels)
+            return self._example(
+                np.asarray(content.input_ids, np.int32), np.asarray(content.labels, np.int32)
+            )
         if self._tokenizer is None:
             raise DataError(
                 f"{row.where}: rows of format {fmt} need a tokenizer; only rows of format tokens do not"
             )
-        return self._text(content) if isinstance(content, Text) else self._chat(content, row.where)
+        if isinstance(content, Text):
+            text = content.prompt + content.completion
+            return _Draft(text, [(len(content.prompt), len(text))], whole=True) if text else _nothing("empty")
+        return self._chat(content, row.where)
 
-    def _text(self, content: Text) -> Example:
-        text = content.prompt + content.completion
-        if not text:
-            return self._example([], [])
-        ids, offsets = self._tokenize(text, special=True)
-        end = self._tokenizer.eos_token_id
-        if end is not None and ids[-1:] != [end]:
-            ids, offsets = [*ids, end], [*offsets, (len(text), len(text))]
-        learned = tokens_in([(len(content.prompt), len(text))], text, offsets)
-        learned[-1] |= ids[-1] == end
-        return self._example(ids, np.where(learned, ids, _IGNORED))
-
-    def _chat(self, chat: Chat, where: str) -> Example:
+    def _chat(self, chat: Chat, where: str) -> _Draft | Example:
         if not chat.turns:
-            return self._example([], [])
+            return _nothing("empty")
         if self._template is None:
             raise DataError(
                 f"{where}: the tokenizer has no chat template; name one with --chat-template: "
                 f"{', '.join(BUILT_IN)}, or the path of a .jinja file"
             )
-        text, spans = learned_text(self._template, chat, self._special, where)
-        ids, offsets = self._tokenize(text, special=False)
-        labels = np.where(tokens_in(spans, text, offsets), ids, _IGNORED)
-        return self._example(ids, labels, "" if chat.learned else "no assistant turn")
+        try:
+            text, spans = learned_text(self._template, chat, self._special, where)
+        except UnwritableError as error:
+            if isinstance(error, HiddenTurnError) and self._always_hides(self._template):
+                raise
+            return _nothing(error.reason)
+        return _Draft(text, spans, whole=False, reason="" if chat.learned else "no assistant turn")
 
-    def _tokenize(self, text: str, *, special: bool) -> tuple[list[int], list[Span]]:
-        encoded = self._tokenizer(
-            text, add_special_tokens=special, return_offsets_mapping=True, verbose=False
-        )
-        return encoded["input_ids"], encoded["offset_mapping"]
+    def _always_hides(self, template: Template) -> bool:
+        """Whether not even the plainest answer can be found, so that the template is at fault, not a row."""
+        try:
+            learned_text(template, _PLAINEST, self._special, "")
+        except UnwritableError as error:
+            return isinstance(error, HiddenTurnError)
+        return False
 
-    def _example(self, ids: Sequence[int], labels: npt.ArrayLike, reason: str = "") -> Example:
+    def _encoded(self, drafts: Sequence[_Draft]) -> Iterator[Example]:
+        for batch in _batches(drafts):
+            whole = batch[0].whole
+            found = self._tokenizer(
+                [draft.text for draft in batch],
+                add_special_tokens=whole,
+                return_offsets_mapping=True,
+                return_attention_mask=False,
+                return_token_type_ids=False,
+                verbose=False,
+            )
+            for draft, ids, offsets in zip(batch, found["input_ids"], found["offset_mapping"], strict=True):
+                yield self._learned(draft, ids, offsets)
+
+    def _learned(self, draft: _Draft, tokens: list[int], offsets: list[Span]) -> Example:
+        end = self._tokenizer.eos_token_id if draft.whole else None
+        if end is not None and tokens[-1:] != [end]:
+            tokens, offsets = [*tokens, end], [*offsets, (len(draft.text), len(draft.text))]
+        ids = np.asarray(tokens, np.int32)
+        learned = tokens_in(draft.spans, draft.text, offsets)
+        if end is not None:
+            learned[-1] = True
+        return self._example(ids, np.where(learned, ids, np.int32(_IGNORED)), draft.reason)
+
+    def _example(self, ids: _Ids, labels: _Ids, reason: str = "") -> Example:
         limit = self._max_length
-        inputs, targets = np.asarray(ids[:limit], np.int32), np.asarray(labels, np.int32)[:limit]
+        inputs, targets = ids[:limit], labels[:limit]
         truncated = len(ids) > limit
-        if not ids:
+        if not len(ids):
             reason = "empty"
         elif not (targets[1:] == _IGNORED).all():  # a model predicts every token but the first
             reason = ""
         elif not reason:
             reason = f"no learned token within {limit} tokens" if truncated else "no learned token"
         return Example(inputs, targets, reason, truncated)
+
+
+def _nothing(reason: str) -> Example:
+    return Example(np.zeros(0, np.int32), np.zeros(0, np.int32), reason)
+
+
+def _batches(drafts: Sequence[_Draft]) -> Iterator[list[_Draft]]:
+    """Neighbours that are tokenised alike, no more than a batch's characters unless a single one has them."""
+    batch: list[_Draft] = []
+    size = 0
+    for draft in drafts:
+        if batch and (draft.whole != batch[0].whole or size + len(draft.text) > _BATCH):
+            yield batch
+            batch, size = [], 0
+        batch.append(draft)
+        size += len(draft.text)
+    if batch:
+        yield batch

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from gradstore.errors import DataError
 from gradstore.records import canonical_json, digest
 
-__all__ = ["HASH_LENGTH", "content_hash", "given_id", "unique_ids"]
+__all__ = ["HASH_LENGTH", "content_hash", "copy_numbers", "given_id", "rows_digest"]
 
 HASH_LENGTH = 24
 """Hexadecimal digits of a content hash: 96 bits, a chance of 1e-11 of any clash among a billion rows."""
@@ -19,17 +23,19 @@ def content_hash(record: Mapping[str, Any], where: str) -> str:
 
     Nulls do not count because columnar files cannot tell them from absent fields.
     """
-    content = {key: _canonical(value) for key, value in record.items() if key != "id" and value is not None}
     try:
+        content = {
+            key: _canonical(value) for key, value in record.items() if key != "id" and value is not None
+        }
         return digest(canonical_json(content))[:HASH_LENGTH]
     except UnicodeEncodeError as error:
-        raise DataError(
-            f"{where}: half a character (a lone surrogate such as \\ud83d) in it; repair or remove the row"
-        ) from error
+        raise _half_a_character(where) from error
     except TypeError as error:
         raise DataError(
             f"{where}: a value that JSON cannot hold ({error}); remove or convert its column"
         ) from error
+    except RecursionError as error:
+        raise DataError(f"{where}: nested too deep; take the row out") from error
 
 
 def _canonical(value: Any) -> Any:
@@ -40,50 +46,99 @@ def _canonical(value: Any) -> Any:
     return value
 
 
-def given_id(record: Mapping[str, Any], where: str) -> str | None:
-    """The record's own id as text; None if it has none."""
+def _half_a_character(where: str) -> DataError:
+    return DataError(
+        f"{where}: half a character (a lone surrogate such as \\ud83d) in it; repair or remove the row"
+    )
+
+
+def given_id(record: Mapping[str, Any], where: str) -> bytes:
+    """The record's own id as UTF-8 text; empty if it has none."""
     value = record.get("id")
-    if value is None or value == "":
-        return None
+    if value is None:
+        return b""
     if isinstance(value, bool) or not isinstance(value, str | int):
         raise DataError(
             f"{where}: the id must be text or a whole number, not {type(value).__name__}; "
             "convert or drop the field"
         )
-    return str(value)
+    try:
+        return str(value).encode()
+    except UnicodeEncodeError as error:
+        raise _half_a_character(where) from error
 
 
-def unique_ids(bases: Sequence[str], hashes: Sequence[str], places: Sequence[str]) -> list[str]:
-    """Ids without repeats: later rows of the same id and content become ``id#2``, ``id#3`` and so on.
+def copy_numbers(
+    hashes: npt.NDArray[np.int64],
+    contents: npt.NDArray[np.uint8],
+    base: Callable[[int], str],
+    place: Callable[[int], str],
+) -> npt.NDArray[np.int32]:
+    """Numbers that make ids unique: 1 for the first row of an id, k for one that becomes ``id#k``.
 
     Parameters
     ----------
-    bases : sequence of str, length n
-        Given ids, or content hashes where none is given.
-    hashes, places : sequence of str, length n
-        Content hash of each row, and its place for messages.
+    hashes : ndarray of int64, shape (n,)
+        ``hash`` of each row's base, so that only rows that share one need be looked at.
+    contents : ndarray of uint8, shape (n, 12)
+    base, place : callable
+        Of a row: its given id, else its content hash; and its place for messages.
 
     Raises
     ------
     DataError
         If one id stands for two different contents.
     """
-    first: dict[str, int] = {}
-    taken = set(bases)
-    copies: dict[str, int] = {}
-    ids = []
-    for row, base in enumerate(bases):
-        other = first.setdefault(base, row)
-        if hashes[other] != hashes[row]:
-            raise DataError(
-                f"{places[row]}: the id {base!r} was given to another row at {places[other]}; "
-                "make ids unique, or drop the id field to use content hashes"
-            )
-        name = base
-        if other != row:
-            number = copies.get(base, 1) + 1
-            while (name := f"{base}#{number}") in taken:
+    numbers = np.ones(len(hashes), np.int32)
+    order = np.argsort(hashes, kind="stable")
+    ordered = hashes[order]
+
+    def taken(name: str) -> bool:
+        first, last = (
+            np.searchsorted(ordered, hash(name), "left"),
+            np.searchsorted(ordered, hash(name), "right"),
+        )
+        return any(base(int(row)) == name for row in order[first:last])
+
+    conflicts = []
+    for rows in _groups(order, ordered):
+        first: dict[str, int] = {}
+        copies: dict[str, int] = {}
+        for row in rows:
+            name = base(row)
+            other = first.setdefault(name, row)
+            if other == row:
+                continue
+            if not np.array_equal(contents[other], contents[row]):
+                conflicts.append((row, other))
+                break
+            number = copies.get(name, 1) + 1
+            while taken(f"{name}#{number}"):
                 number += 1
-            copies[base] = number
-        ids.append(name)
-    return ids
+            copies[name] = numbers[row] = number
+    if conflicts:
+        row, other = min(conflicts)
+        raise DataError(
+            f"{place(row)}: the id {base(row)!r} was given to another row at {place(other)}; "
+            "make ids unique, or drop the id field to use content hashes"
+        )
+    return numbers
+
+
+def _groups(order: npt.NDArray[np.int64], ordered: npt.NDArray[np.int64]) -> Iterator[list[int]]:
+    """Rows that share a hash with others, in file order."""
+    edges = np.flatnonzero(np.diff(ordered, prepend=ordered[:1] - 1, append=ordered[-1:] + 1))
+    for group in np.flatnonzero(np.diff(edges) > 1):
+        yield order[edges[group] : edges[group + 1]].tolist()
+
+
+def rows_digest(fmt: str, ids: Iterable[str], contents: npt.NDArray[np.uint8]) -> str:
+    """`gradstore.records.digest` of the format and each row's id and content hash, a row at a time."""
+    state = hashlib.sha256(_part(fmt.encode()))
+    for name, content in zip(ids, contents, strict=True):
+        state.update(_part(name.encode()) + _part(content.tobytes().hex().encode()))
+    return state.hexdigest()[:32]
+
+
+def _part(data: bytes) -> bytes:
+    return len(data).to_bytes(8, "little") + data

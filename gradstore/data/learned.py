@@ -7,10 +7,13 @@ from typing import Any
 
 from gradstore.data.formats import Chat
 from gradstore.data.spans import Span
-from gradstore.data.templates import Template
-from gradstore.errors import DataError
+from gradstore.data.templates import Template, UnwritableError
 
-__all__ = ["learned_text"]
+__all__ = ["HiddenTurnError", "learned_text"]
+
+
+class HiddenTurnError(UnwritableError):
+    """A conversation whose beginning the template writes differently on its own."""
 
 
 def learned_text(template: Template, chat: Chat, ends: tuple[str, ...], where: str) -> tuple[str, list[Span]]:
@@ -35,8 +38,10 @@ def learned_text(template: Template, chat: Chat, ends: tuple[str, ...], where: s
 
     Raises
     ------
+    UnwritableError
+        If the template refuses the conversation, or (`HiddenTurnError`) hides where a turn to learn begins.
     DataError
-        If the template cannot write the conversation, or writes its beginning differently on its own.
+        If it is no template that could write any.
     """
     text, marked = template.render(chat.turns, where)
     if not chat.learned:
@@ -45,9 +50,10 @@ def learned_text(template: Template, chat: Chat, ends: tuple[str, ...], where: s
     def length(turns: Sequence[dict[str, Any]], *, prompt: bool) -> int:
         prefix, _ = template.render(turns, where, prompt=prompt)
         if not text.startswith(prefix):
-            raise DataError(
+            raise HiddenTurnError(
                 f"{where}: the chat template writes the first {len(turns)} turns differently when others follow, "
-                "which hides where a turn begins; name a template with {% generation %} blocks by --chat-template"
+                "which hides where a turn begins; name a template with {% generation %} blocks by --chat-template",
+                "writes turns differently when others follow",
             )
         return len(prefix)
 

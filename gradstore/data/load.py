@@ -2,29 +2,36 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
-from gradstore.data.files import Located, read_records
+import numpy as np
+import numpy.typing as npt
+
+from gradstore.data.files import Reading, read_records
 from gradstore.data.formats import FORMATS, convert, detect
-from gradstore.data.identity import content_hash, given_id, unique_ids
+from gradstore.data.identity import content_hash, given_id, rows_digest
+from gradstore.data.index import Ids, IndexBuilder
+from gradstore.data.rows import Rows
+from gradstore.data.sources import Spool
 from gradstore.errors import DataError, UsageError
-from gradstore.records import Row, digest
 from gradstore.registry import unknown_name
 
 __all__ = ["DataFile", "load_rows"]
 
-_SUFFIXES = {".gz", ".jsonl", ".ndjson", ".json", ".parquet"}
-
 
 @dataclass(frozen=True)
 class DataFile:
-    """The rows of one file.
+    """The rows of one file; what they hold stays on disk.
 
     Attributes
     ----------
-    rows : list of Row
+    rows : Rows
+        A sequence of `gradstore.records.Row`, each read when it is asked for.
     fmt : str
         One of `FORMATS`.
     digest : str
@@ -36,16 +43,58 @@ class DataFile:
         Whether the format was detected, not given.
     """
 
-    rows: list[Row]
+    rows: Rows
     fmt: str
     digest: str
     duplicates: int
     path: str
     detected: bool
 
+    @property
+    def ids(self) -> Ids:
+        """Ids of the rows, a sequence of str."""
+        return self.rows.table.ids
+
+    @property
+    def contents(self) -> npt.NDArray[np.uint8]:
+        """Content hash of each row, shape (N, 12)."""
+        return self.rows.table.contents
+
+    @property
+    def sizes(self) -> npt.NDArray[np.int64]:
+        """Bytes of each row as JSON, shape (N,)."""
+        return self.rows.table.sizes
+
+    def subset(self, indices: npt.ArrayLike) -> DataFile:
+        """Some of the rows, in the order given and under the same ids.
+
+        Parameters
+        ----------
+        indices : array-like of int
+            Positions among the rows, or one truth value for each.
+
+        Returns
+        -------
+        DataFile
+            Its digest and duplicates are those of the chosen rows.
+        """
+        picked = np.asarray(indices)
+        if not picked.size:
+            picked = np.zeros(0, np.int64)
+        rows = self.rows.take(np.arange(len(self.rows))[picked])
+        return replace(
+            self,
+            rows=rows,
+            digest=rows_digest(self.fmt, rows.table.ids, rows.table.contents),
+            duplicates=rows.table.duplicates,
+        )
+
 
 def load_rows(path: str | Path, *, fmt: str | None = None, limit: int | None = None) -> DataFile:
     """Read a data file and check every row.
+
+    Rows of plain JSON lines are then read again from the file itself, which must stay as it is; those of all
+    other files from a temporary one (as large as their JSON text; its folder is that of ``TMPDIR``).
 
     Parameters
     ----------
@@ -67,7 +116,8 @@ def load_rows(path: str | Path, *, fmt: str | None = None, limit: int | None = N
     Raises
     ------
     DataError
-        If the file is empty or broken, or a row does not have the format; with file and line.
+        If the file is empty or broken, or a row does not have the format (with file and line); if it changes
+        meanwhile; if the temporary folder is full.
     UsageError
         If there is no such format, or the limit is below 1.
     """
@@ -76,39 +126,42 @@ def load_rows(path: str | Path, *, fmt: str | None = None, limit: int | None = N
     if limit is not None and limit < 1:
         raise UsageError(f"the limit must be at least 1 row, not {limit}")
     path = Path(path)
-    located = list(islice(read_records(path), limit))
-    if not located:
-        raise DataError(f"{path}: holds no rows; name a file with at least one")
-    form = fmt or detect(located[0][1], located[0][0])
-    for where, record in located:
-        convert(record, form, where)
-    hashes = [content_hash(record, where) for where, record in located]
-    bases = [
-        given_id(record, where) or hashed for (where, record), hashed in zip(located, hashes, strict=True)
-    ]
-    ids = unique_ids(bases, hashes, [where for where, _ in located])
-    stem = _stem(path)
+    reading = read_records(path)
+    form, rows = _index(reading, fmt, limit)
     return DataFile(
-        rows=[_row(name, place, stem) for name, place in zip(ids, located, strict=True)],
+        rows=rows,
         fmt=form,
-        digest=digest(
-            form.encode(), *(part.encode() for pair in zip(ids, hashes, strict=True) for part in pair)
-        ),
-        duplicates=len(hashes) - len(set(hashes)),
+        digest=rows_digest(form, rows.table.ids, rows.table.contents),
+        duplicates=rows.table.duplicates,
         path=str(path),
         detected=fmt is None,
     )
 
 
-def _row(name: str, located: Located, stem: str) -> Row:
-    where, record = located
-    sources = (record.get(field) for field in ("dataset", "source"))
-    source = next((value for value in sources if isinstance(value, str) and value), stem)
-    subtask = record.get("subtask")
-    return Row(name, record, source, "" if subtask is None else str(subtask), where)
+def _index(reading: Reading, fmt: str | None, limit: int | None) -> tuple[str, Rows]:
+    """Read all rows once; the format that they have, and the rows."""
+    spool, source = None, reading.source
+    if source is None:
+        spool = Spool(reading.path)
+        source = spool.source
+    builder = IndexBuilder()
+    for number, record, data, start in islice(reading, limit):
+        where = reading.where(number)
+        fmt = fmt or detect(record, where)
+        convert(record, fmt, where)
+        content, given = content_hash(record, where), given_id(record, where)
+        if spool is not None:
+            data = data or _text(record)
+            start = spool.append(data)
+        builder.add(number, start, len(data), content, given)
+    if fmt is None or not builder:
+        raise DataError(f"{reading.path}: holds no rows; name a file with at least one")
+    if spool is not None:
+        spool.flush()
+    source.check()
+    return fmt, Rows(source, builder.finish(reading.where), reading.path, reading.unit)
 
 
-def _stem(path: Path) -> str:
-    while path.suffix in _SUFFIXES:
-        path = path.with_suffix("")
-    return path.name
+def _text(record: Mapping[str, Any]) -> bytes:
+    # What no row may hold was refused before, except in the name of a field that is null.
+    return json.dumps(record, ensure_ascii=False).encode("utf-8", "surrogatepass")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
@@ -31,7 +32,7 @@ def tokens_in(spans: Iterable[Span], text: str, offsets: Sequence[Span]) -> npt.
     -------
     ndarray of bool, shape (n,)
     """
-    starts, stops = np.asarray(offsets, np.int64).reshape(-1, 2).T
+    starts, stops = np.fromiter(chain.from_iterable(offsets), np.int64, 2 * len(offsets)).reshape(-1, 2).T
     ends = np.maximum.accumulate(np.concatenate([[0], stops]))[:-1]
     starts = np.where(starts == stops, ends, starts)
     marked = np.zeros(len(starts), bool)

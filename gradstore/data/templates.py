@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,10 @@ from gradstore.data.spans import Span
 from gradstore.errors import DataError, UsageError
 from gradstore.registry import unknown_name
 
-__all__ = ["BUILT_IN", "Template", "template_text"]
+__all__ = ["BUILT_IN", "Template", "UnwritableError", "template_text"]
+
+_LONGEST_REASON = 80
+_RENDERING = threading.Lock()  # what notes the generation blocks is shared by all that use a template
 
 # LESS strips the contents and learns the newline after the end token too.
 _LESS = """\
@@ -72,6 +76,20 @@ def _read(path: Path) -> str:
     return path.read_text(encoding="utf-8")
 
 
+class UnwritableError(DataError):
+    """A conversation that the template does not write, though it may write others.
+
+    Attributes
+    ----------
+    reason : str
+        Why, in a few words.
+    """
+
+    def __init__(self, message: str, reason: str) -> None:
+        super().__init__(message)
+        self.reason = f"chat template: {reason}"[:_LONGEST_REASON].rstrip()
+
+
 class Template:
     """A chat template and the special tokens it may write.
 
@@ -100,21 +118,42 @@ class Template:
             The row's place, for messages.
         prompt : bool
             Whether to end with what precedes an answer.
+
+        Raises
+        ------
+        UnwritableError
+            If the template refuses the conversation.
+        DataError
+            If it is no template that could write any.
         """
-        from jinja2 import TemplateError
+        from jinja2 import TemplateError, TemplateSyntaxError
+        from jinja2.exceptions import SecurityError
         from transformers.utils.chat_template_utils import render_jinja_template
 
         try:
-            texts, spans = render_jinja_template(
-                conversations=[list(turns)],
-                chat_template=self._text,
-                return_assistant_tokens_mask=self.marks_generation,
-                add_generation_prompt=prompt,
-                **self._special,
-            )
-        except (TemplateError, TypeError, ValueError) as error:
-            raise DataError(
-                f"{where}: the chat template cannot write this conversation: {error}; "
+            with _RENDERING:
+                texts, spans = render_jinja_template(
+                    conversations=[list(turns)],
+                    chat_template=self._text,
+                    return_assistant_tokens_mask=self.marks_generation,
+                    add_generation_prompt=prompt,
+                    **self._special,
+                )
+        except (
+            TemplateError,
+            ArithmeticError,
+            AttributeError,
+            LookupError,
+            RecursionError,
+            TypeError,
+            ValueError,
+        ) as error:
+            told = next(filter(None, map(str.strip, str(error).splitlines())), type(error).__name__)
+            message = (
+                f"{where}: the chat template cannot write this conversation: {told}; "
                 "change the row, or name another template with --chat-template"
-            ) from error
+            )
+            if isinstance(error, TemplateSyntaxError | SecurityError):
+                raise DataError(message) from error
+            raise UnwritableError(message, told) from error
         return texts[0], spans[0] if spans else []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-__all__ = ["token_batches"]
+__all__ = ["padded_size", "token_batches"]
 
 
 def token_batches(lengths: Sequence[int], budget: int) -> list[list[int]]:
@@ -36,3 +36,8 @@ def token_batches(lengths: Sequence[int], budget: int) -> list[list[int]]:
             batches.append([row])
             longest = max(1, lengths[row])
     return batches
+
+
+def padded_size(lengths: Sequence[int]) -> int:
+    """Tokens of a batch of rows of these lengths, padding included."""
+    return len(lengths) * max(lengths)

@@ -1,4 +1,4 @@
-"""From a raw gradient to the vector that is stored: the five directions.
+"""From a raw gradient to the vector that is stored: the directions, but for ``rds``, which is no gradient.
 
 Sources: LESS (Xia et al., ICML 2024, arXiv 2402.04333) for ``sgd``, ``sign`` and ``adam``; Adam (Kingma and Ba, 2015)
 for ``adam-true``; ``precond`` is ours.
@@ -35,7 +35,7 @@ def needs_moments(directions: Sequence[str]) -> bool:
             raise UsageError(unknown_name("direction", name, DIRECTIONS))
     if not directions or len(set(directions)) != len(directions):
         raise UsageError(f"directions must be one or more different names, not {list(directions)}")
-    return not set(directions) <= {"sgd", "sign"}
+    return not set(directions) <= {"sgd", "sign", "rds"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,98 +1,132 @@
-"""Per-example LoRA gradients of a padded batch, in one forward and one backward pass.
-
-Each LoRA matrix's forward is replaced, for the duration of a `GradientEngine`, by a function whose backward forms the
-gradient of every example by one batched product (sum over tokens of output gradient times input) and hands it on at
-once. The batch-summed weight gradient, which nobody needs, is never formed.
-"""
+"""Per-example gradients of a padded batch, in one forward and one backward pass."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
-from torch.nn import functional
 
 from gradstore.checkpoint import LoadedModel
-from gradstore.errors import CheckpointError
+from gradstore.gradients.observe import Consume, Form, Observed, weight_gradients
+from gradstore.gradients.output import OutputLayer
 from gradstore.records import Example
 
-__all__ = ["GradientEngine"]
+__all__ = ["BatchResult", "GradientEngine"]
 
 IGNORED = -100
-Consume = Callable[[int, torch.Tensor], None]
+# Half precision loses gradients below 6e-8: losses are multiplied by this, and gradients divided by it in float32.
+HALF_SCALE = 2.0**14
+
+
+@dataclass(frozen=True, slots=True)
+class BatchResult:
+    """What a batch gives beside its gradients.
+
+    Attributes
+    ----------
+    losses : tensor of float32, shape (batch,)
+        Mean cross-entropy over each example's own learned tokens.
+    embeddings : tensor of float32, shape (batch, hidden)
+        Mean of the last hidden states, position t weighted by t (RDS+, arXiv 2503.01807).
+    """
+
+    losses: torch.Tensor
+    embeddings: torch.Tensor
 
 
 class GradientEngine:
-    """Gives the gradient of each example of a batch to a consumer, one parameter after the other.
+    """Gives the gradient of each example of a batch to a consumer, one layer after the other.
 
     Use as a context manager: on leaving, the model is as it was.
 
     Parameters
     ----------
     loaded : LoadedModel
-        The model and its LoRA matrices.
+        The model and its attributed layers.
     device : str
         Where the model lies.
+    form : Form
+        What is made of each layer's inputs and output gradients: by default its weight gradient.
+    checkpointing : bool
+        Keep only the inputs of each block and compute the rest again on the way back: a third more work, much less
+        memory.
+
+    Attributes
+    ----------
+    scale : float
+        Factor of the losses during the backward pass, a power of two; above 1 in half precision only.
     """
 
-    def __init__(self, loaded: LoadedModel, device: str = "cpu") -> None:
-        self._model = loaded.model
-        self._linears = list(loaded.linears.values())
+    def __init__(
+        self,
+        loaded: LoadedModel,
+        device: str = "cpu",
+        *,
+        form: Form = weight_gradients,
+        checkpointing: bool = False,
+    ) -> None:
         self._device = device
-        self._pass: _Pass | None = None
-        self._learned: torch.Tensor | None = None
-        self._handle: Any = None
+        self._causal = loaded.causal
+        self._output = OutputLayer(loaded.causal, device)
+        self._observed = Observed(loaded.model, loaded.linears, form)
+        self._checkpointing = checkpointing
+        self._exit = ExitStack()
+        self.scale = HALF_SCALE if loaded.causal.dtype == torch.float16 else 1.0
 
     def __enter__(self) -> GradientEngine:
-        head = self._model.get_output_embeddings()  # type: ignore[operator]
-        if head is None:
-            raise CheckpointError(
-                "the model has no output embeddings; only causal language models are supported"
-            )
-        self._handle = head.register_forward_pre_hook(self._keep_learned)
-        for index, linear in enumerate(self._linears):
-            linear.forward = self._observed(index, linear)  # type: ignore[method-assign, assignment]
+        self._exit.enter_context(self._observed)
+        if self._checkpointing:
+            self._exit.enter_context(checkpointed(self._causal))
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._handle.remove()
-        for linear in self._linears:
-            del linear.forward
+        self._exit.close()
 
-    def run(self, examples: Sequence[Example], consume: Consume) -> torch.Tensor:
+    def run(self, examples: Sequence[Example], consume: Consume | None) -> BatchResult:
         """Run one batch.
 
         Parameters
         ----------
         examples : sequence of Example
             Each with at least one learned token after the first.
-        consume : callable(parameter, gradients)
-            Called once for each parameter with its gradients, float32 of shape (batch, d), row-major; in the order in
-            which the backward pass finishes them.
+        consume : callable(layer, values), or None
+            Called once for each layer with what the form made, such as gradients of shape (batch, d) in float32; in
+            the order in which the backward pass finishes them. Without it there is no backward pass.
 
-        Returns
-        -------
-        tensor of float32, shape (batch,)
-            Mean cross-entropy over each example's own learned tokens.
+        Raises
+        ------
+        CheckpointError
+            If the model does not use one of its layers.
+        MixedRowsError
+            If a layer mixes the tokens of several rows (experts that gather theirs); a batch of one works.
         """
         inputs, targets = self._pad(examples)
-        # Padding is on the right and attention is causal: no real token sees it, so no mask is needed.
         learned = targets != IGNORED
-        self._learned = learned.flatten()
-        self._pass = _Pass(len(self._linears), consume)
-        logits = self._model(input_ids=inputs, use_cache=False).logits[0]
-        token_loss = torch.zeros(learned.shape, dtype=torch.float32, device=self._device)
-        token_loss[learned] = functional.cross_entropy(logits.float(), targets[learned], reduction="none")
-        losses = token_loss.sum(1) / learned.sum(1)
-        losses.sum().backward()  # type: ignore[no-untyped-call]
-        self._pass.check_complete()
-        return losses.detach()
+        with torch.set_grad_enabled(consume is not None):
+            rows, length = inputs.shape
+            watched = self._observed.begin(rows, length, self.scale, consume) if consume else None
+            hidden = self._output.body(inputs)
+            positions = hidden[learned]
+            token_losses, slopes = self._output.losses(positions, targets[learned])
+            counts = learned.sum(1)
+            if watched is not None and slopes is not None:
+                # Each example's loss is the mean over its own tokens, whoever else is in the batch.
+                shares = (self.scale / counts).repeat_interleave(counts).unsqueeze(1)
+                watched.forward = False
+                positions.backward((slopes * shares).to(positions.dtype))  # type: ignore[no-untyped-call]
+                watched.check_complete()
+        losses = torch.zeros(learned.shape, dtype=torch.float32, device=self._device)
+        losses[learned] = token_losses
+        lengths = [len(example.input_ids) for example in examples]
+        return BatchResult(losses.sum(1) / counts, weighted_mean(hidden.detach(), lengths))
 
     def _pad(self, examples: Sequence[Example]) -> tuple[torch.Tensor, torch.Tensor]:
         length = max(len(example.input_ids) for example in examples)
@@ -104,63 +138,45 @@ class GradientEngine:
             targets[row, : size - 1] = example.labels[1:]  # the token after each position is what it predicts
         return torch.from_numpy(inputs).to(self._device), torch.from_numpy(targets).to(self._device)
 
-    def _keep_learned(self, _: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
-        """Give the output layer only the positions that predict a learned token."""
-        hidden = args[0]
-        return (hidden.flatten(0, 1)[self._learned].unsqueeze(0), *args[1:])
 
-    def _observed(self, index: int, linear: nn.Linear) -> Callable[[torch.Tensor], torch.Tensor]:
-        def forward(inputs: torch.Tensor) -> torch.Tensor:
-            if self._pass is None:
-                return functional.linear(inputs, linear.weight, linear.bias)
-            self._pass.expect(index)
-            return _PerExampleLinear.apply(inputs, linear.weight, self._pass, index)  # type: ignore[no-any-return,no-untyped-call]
-
-        return forward
+def weighted_mean(hidden: torch.Tensor, lengths: Sequence[int]) -> torch.Tensor:
+    """Mean of the first ``lengths[i]`` states of row i, position t (from 1) weighted by t; in float32."""
+    weights = torch.zeros(hidden.shape[:2], dtype=torch.float32)
+    for row, length in enumerate(lengths):
+        weights[row, :length] = torch.arange(1, length + 1) * (2 / (length * (length + 1)))
+    return torch.bmm(weights.to(hidden.device).unsqueeze(1), hidden.float()).squeeze(1)
 
 
-class _Pass:
-    """Collects one batch's gradients; a matrix used several times is complete when its last use came back."""
+@contextmanager
+def checkpointed(model: nn.Module) -> Iterator[None]:
+    """Gradient checkpointing for a model in evaluation mode.
 
-    def __init__(self, parameters: int, consume: Consume) -> None:
-        self._open = [0] * parameters
-        self._partial: dict[int, torch.Tensor] = {}
-        self._consume = consume
-        self._done = 0
+    transformers checkpoints a block only while it trains. Only the blocks are told so, not the layers inside them, and
+    what a block drops itself (OPT) is set to nothing.
+    """
+    from transformers.modeling_layers import GradientCheckpointingLayer
 
-    def expect(self, index: int) -> None:
-        self._open[index] += 1
-
-    def receive(self, index: int, gradients: torch.Tensor) -> None:
-        if index in self._partial:
-            gradients = self._partial.pop(index) + gradients
-        self._open[index] -= 1
-        if self._open[index]:
-            self._partial[index] = gradients
-        else:
-            self._done += 1
-            self._consume(index, gradients)
-
-    def check_complete(self) -> None:
-        if self._done != len(self._open):
-            raise CheckpointError(
-                f"{len(self._open) - self._done} of {len(self._open)} LoRA matrices got no gradient:"
-                " the model does not use them in its forward pass"
-            )
-
-
-class _PerExampleLinear(torch.autograd.Function):
-    @staticmethod
-    def forward(
-        ctx: Any, inputs: torch.Tensor, weight: torch.Tensor, collector: _Pass, index: int
-    ) -> torch.Tensor:
-        ctx.save_for_backward(inputs, weight)
-        ctx.collector, ctx.index = collector, index
-        return functional.linear(inputs, weight)
-
-    @staticmethod
-    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, None, None, None]:
-        inputs, weight = ctx.saved_tensors
-        per_example = torch.bmm(grad.transpose(1, 2), inputs)
-        ctx.collector.receive(ctx.index, per_example.flatten(1).float())
-        return (grad @ weight if ctx.needs_input_grad[0] else None), None, None, None
+    blocks: list[Any] = [m for m in model.modules() if isinstance(m, GradientCheckpointingLayer)]
+    dropped = [
+        (block, name, value)
+        for block in blocks
+        for name, value in vars(block).items()
+        if "drop" in name and isinstance(value, float)
+    ]
+    causal: Any = model
+    new = hasattr(causal, "activation_checkpointing_enable")  # transformers has changed the name
+    enable = causal.activation_checkpointing_enable if new else causal.gradient_checkpointing_enable
+    disable = causal.activation_checkpointing_disable if new else causal.gradient_checkpointing_disable
+    enable({"use_reentrant": False})
+    for block in blocks:
+        block.training = True
+    for block, name, _ in dropped:
+        setattr(block, name, 0.0)
+    try:
+        yield
+    finally:
+        for block in blocks:
+            block.training = False
+        for block, name, value in dropped:
+            setattr(block, name, value)
+        disable()

@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import time
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Unpack
 
-from gradstore.checkpoint import CheckpointFolder, load_model, load_moments
+import numpy as np
+
 from gradstore.data import load_rows
 from gradstore.data import show as show_example
 from gradstore.gradients.batches import token_batches
-from gradstore.gradients.compute import ChunkComputer
-from gradstore.gradients.directions import needs_moments, prepare_directions
+from gradstore.gradients.compute import ChunkComputer, Prepared
 from gradstore.gradients.engine import GradientEngine
-from gradstore.gradients.extract import make_identity
-from gradstore.gradients.prepare import Options, Settings, Tokenised, resolve_checkpoints, tokenise
-from gradstore.gradients.projection import make_projector, total_size
+from gradstore.gradients.extract import resolve_checkpoints
+from gradstore.gradients.segments import segments
+from gradstore.gradients.session import Session, checkpoint_key, open_session
+from gradstore.gradients.settings import Options, Settings
+from gradstore.gradients.tokens import Tokens, tokens_of
+from gradstore.parts import share_of
 from gradstore.progress import Log, Progress, silent, unheard
 from gradstore.store import forecast
 
 __all__ = ["Plan", "plan", "show"]
 
 PROBED_BATCHES = 3
+BLOCK = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,34 +39,46 @@ class Plan:
 
     Attributes
     ----------
-    checkpoint, fmt : str
+    checkpoint, name, fmt : str
+    continues : str
+        The data set whose file has grown by these rows; or nothing.
     rows, tokens, truncated, duplicates : int
     invalid : dict from reason to int
     trained_parameters : int
         D, the length of a raw gradient.
+    unattributed : tuple of str
+        Trained parameters whose gradients are not part of the rows.
+    batch_rows : float
+        Rows of a batch, on average; the largest that the probe found to fit in memory.
     chunks_total, chunks_missing : int
+        All chunks, and those that this process would compute.
     bytes : int
         Size of the finished gradients; columns and original rows add little.
-    seconds_estimate : float
-        From a short probe, for the missing chunks.
+    seconds_estimate, chunk_seconds : float
+        From a short probe: for the missing chunks, and for one.
     tokens_per_second : float
         Of that probe.
     memory_estimate : int
-        Bytes that this process held at its peak, the probe's largest batch included.
+        Bytes that this process held at its peak, on a GPU those of the GPU; the probe's largest batch included.
     """
 
     checkpoint: str
+    name: str
     fmt: str
+    continues: str
     rows: int
     tokens: int
     truncated: int
     duplicates: int
     invalid: dict[str, int]
     trained_parameters: int
+    unattributed: tuple[str, ...]
+    batch_rows: float
     chunks_total: int
     chunks_missing: int
     bytes: int
     seconds_estimate: float
+    chunk_seconds: float
     tokens_per_second: float
     memory_estimate: int
 
@@ -82,14 +100,19 @@ def plan(
     Returns
     -------
     list of Plan
-        One for each checkpoint.
+        One for each checkpoint and data set.
     """
     job = Settings(data=Path(data), name=name, target=target, directions=tuple(directions or ()), **settings)
     job.check()
+    file = load_rows(job.data, fmt=job.fmt)
     plans = []
     for folder in resolve_checkpoints(checkpoints):
+        tokens = tokens_of(file, folder, job)
+        tokens.check_some_learned()
         log(f"{folder.name}: probing")
-        plans.append(_plan_one(store, folder, tokenise(job, folder, progress=progress), job))
+        session = open_session(folder, tokens, job)
+        for segment, part in segments(store, checkpoint_key(folder, job), name, file):
+            plans.append(_plan_one(store, segment, replace(tokens, file=part), session, progress, log))
     return plans
 
 
@@ -108,63 +131,103 @@ def show(
         data=Path(data), name="", max_length=max_length, base=base, chat_template=chat_template, fmt=fmt
     )
     file = load_rows(data, fmt=fmt, limit=count)
-    tokenised = tokenise(job, resolve_checkpoints(checkpoints)[0], file=file)
-    return [show_example(example, tokenised.tokenizer) for example in tokenised.examples]
+    tokens = tokens_of(file, resolve_checkpoints(checkpoints)[0], job)
+    return [show_example(example, tokens.tokenizer) for example in tokens.examples(0, len(file.rows))]
 
 
-def _plan_one(store: str | Path, folder: CheckpointFolder, tokenised: Tokenised, job: Settings) -> Plan:
-    device = job.resolved_device()
-    loaded = load_model(folder, base=job.base, device=device, dtype=job.resolved_dtype())
-    directions = job.resolved_directions()
-    moments = load_moments(folder.path, loaded.parameters) if needs_moments(directions) else None
-    identity = make_identity(folder, loaded, tokenised, job)
+@dataclass(frozen=True, slots=True)
+class _Census:
+    """Every row of a file as a few numbers."""
+
+    lengths: list[int]
+    invalid: Counter[str]
+    truncated: int
+
+    @classmethod
+    def of(cls, tokens: Tokens, progress: Progress) -> _Census:
+        lengths, invalid, truncated = [], Counter[str](), 0
+        total = len(tokens.file.rows)
+        with progress(total, "rows", "tokenising") as bar:
+            for start in range(0, total, BLOCK):
+                examples = tokens.examples(start, min(total, start + BLOCK))
+                lengths += [0 if example.reason else len(example.input_ids) for example in examples]
+                invalid.update(example.reason for example in examples if example.reason)
+                truncated += sum(example.truncated for example in examples)
+                bar.update(len(examples))
+        return cls(lengths, invalid, truncated)
+
+
+def _plan_one(
+    store: str | Path, name: str, tokens: Tokens, session: Session, progress: Progress, log: Log
+) -> Plan:
+    job, file, key = session.job, tokens.file, checkpoint_key(session.folder, session.job)
+    census = _Census.of(tokens, progress)
     size = forecast(
         store,
-        checkpoint=folder.name,
-        name=job.name,
-        rows=len(tokenised.examples),
-        dim=identity.projection.dim,
-        directions=directions,
+        checkpoint=key,
+        name=name,
+        rows=len(file.rows),
+        directions=session.dims,
         encoding=job.encoding,
         chunk_rows=job.chunk_rows,
     )
-    projector = make_projector(identity.projection, loaded.parameters, device)
-    ready = prepare_directions(directions, loaded.parameters, moments, device)
-    with GradientEngine(loaded, device) as engine:
-        computer = ChunkComputer(engine, ready, projector, job.resolved_token_budget())
-        speed = _probe(computer, tokenised)
-    missing = size.missing / size.chunks if size.chunks else 0.0
+    mine = len(share_of(job.part, os.environ).expected(size.missing))
+    maker = session.row_maker(session.dims)
+    with GradientEngine(
+        session.loaded,
+        job.resolved_device(),
+        form=maker.source.form,
+        checkpointing=job.gradient_checkpointing,
+    ) as engine:
+        computer = ChunkComputer(engine, maker, job.resolved_token_budget(), log=log)
+        speed = _probe(computer, tokens, census, tuple(session.dims))
+    learnable = [length for length in census.lengths if length]
+    batches = token_batches(learnable, computer.token_budget)
+    total = sum(learnable)
+    chunk_seconds = total / size.chunks / speed
     return Plan(
-        checkpoint=folder.name,
-        fmt=tokenised.file.fmt,
-        rows=len(tokenised.examples),
-        tokens=tokenised.tokens,
-        truncated=tokenised.truncated,
-        duplicates=tokenised.file.duplicates,
-        invalid=tokenised.invalid,
-        trained_parameters=total_size(loaded.parameters),
+        checkpoint=key,
+        name=name,
+        fmt=file.fmt,
+        continues="" if name == job.name else job.name,
+        rows=len(file.rows),
+        tokens=total,
+        truncated=census.truncated,
+        duplicates=file.duplicates,
+        invalid=dict(census.invalid),
+        trained_parameters=sum(int(np.prod(shape)) for _, shape in session.identity.parameters),
+        unattributed=session.loaded.unattributed,
+        batch_rows=len(learnable) / len(batches),
         chunks_total=size.chunks,
-        chunks_missing=size.missing,
+        chunks_missing=mine,
         bytes=size.bytes,
-        seconds_estimate=tokenised.tokens * missing / speed,
+        seconds_estimate=chunk_seconds * mine,
+        chunk_seconds=chunk_seconds,
         tokens_per_second=speed,
-        memory_estimate=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        memory_estimate=_peak(job.resolved_device()),
     )
 
 
-def _probe(computer: ChunkComputer, tokenised: Tokenised) -> float:
+def _probe(computer: ChunkComputer, tokens: Tokens, census: _Census, directions: Sequence[str]) -> float:
     """Tokens per second of a few batches: the longest, which needs most memory, and some in between."""
-    rows, examples = tokenised.file.rows, tokenised.examples
-    learnable = [i for i, example in enumerate(examples) if not example.reason]
-    batches = token_batches([len(examples[i].input_ids) for i in learnable], computer.token_budget)
+    learnable = [row for row, length in enumerate(census.lengths) if length]
+    batches = token_batches([census.lengths[row] for row in learnable], computer.token_budget)
     step = max(1, len(batches) // PROBED_BATCHES)
     chosen = [[learnable[i] for i in batch] for batch in batches[::step][:PROBED_BATCHES]]
-    tokens = 0
-    started = time.monotonic()
+    seen, started = 0, time.monotonic()
     for position, members in enumerate([chosen[0], *chosen]):  # the first one warms up
         if position == 1:
-            started = time.monotonic()
-            tokens = 0
-        computer.compute([rows[i] for i in members], [examples[i] for i in members], lambda _tokens: None)
-        tokens += sum(len(examples[i].input_ids) for i in members)
-    return tokens / max(time.monotonic() - started, 1e-9)
+            seen, started = 0, time.monotonic()
+        rows = [tokens.file.rows[row] for row in members]
+        examples = tokens.chat.encode_all(rows, tokens.file.fmt)
+        computer.compute(Prepared(rows, examples, tokens.file.contents[members]), directions)
+        seen += sum(len(example.input_ids) for example in examples)
+    return seen / max(time.monotonic() - started, 1e-9)
+
+
+def _peak(device: str) -> int:
+    if device.startswith("cuda"):
+        import torch
+
+        return int(torch.cuda.max_memory_allocated(device))
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

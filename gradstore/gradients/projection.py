@@ -42,11 +42,11 @@ def make_projector(spec: ProjectionSpec, parameters: Parameters, device: str = "
     """The projector that `spec` describes, for these parameters in this order."""
     if spec.kind not in PROJECTIONS:
         raise UsageError(unknown_name("projection", spec.kind, PROJECTIONS))
-    if spec.kind == "sjlt":
+    if spec.kind in ("sjlt", "kron+sjlt"):
         return BlockSketch(spec, parameters, device)
     if spec.kind == "rademacher":
         return Rademacher(spec, parameters, device)
-    return Unprojected(parameters, device)
+    return Unprojected(parameters, device, spec.dim if spec.kind == "kron" else None)
 
 
 def total_size(parameters: Parameters) -> int:
@@ -78,16 +78,12 @@ class BlockSketch:
         if length == spec.dim:
             # All buckets are hit: read entry by bucket, which is a gather.
             order = np.argsort(buckets)
-            return (
-                start,
-                torch.from_numpy(order).to(self.device),
-                torch.from_numpy(signs[order]).to(self.device),
-            )
-        return (
-            start,
-            torch.from_numpy(buckets[:length]).to(self.device),
-            torch.from_numpy(signs[:length]).to(self.device),
-        )
+            return start, self._index(order), torch.from_numpy(signs[order]).to(self.device)
+        return start, self._index(buckets[:length]), torch.from_numpy(signs[:length]).to(self.device)
+
+    def _index(self, places: npt.NDArray[np.int64]) -> torch.Tensor:
+        """Half the memory of int64: with the signs, 8 bytes for each number of a gradient, whatever k is."""
+        return torch.from_numpy(places.astype(np.int32)).to(self.device)
 
     def begin(self, rows: int) -> torch.Tensor:
         return torch.zeros(rows, self.dim, dtype=torch.float32, device=self.device)
@@ -120,16 +116,17 @@ def block_randomness(
 
 
 class Unprojected:
-    """``none``: the raw gradient, concatenated in parameter order."""
+    """``none``: the raw gradient, concatenated in parameter order; ``kron``: the same of sketches, zeros after it."""
 
-    def __init__(self, parameters: Parameters, device: str) -> None:
+    def __init__(self, parameters: Parameters, device: str, dim: int | None = None) -> None:
         sizes = [int(np.prod(shape)) for _, shape in parameters]
-        self._starts = np.concatenate([[0], np.cumsum(sizes)]).tolist()
-        self.dim = int(self._starts[-1])
+        self._starts = np.concatenate([[0], np.cumsum(sizes)]).astype(int).tolist()
+        self.size = self._starts[-1]
+        self.dim = self.size if dim is None else dim
         self.device = device
 
     def begin(self, rows: int) -> torch.Tensor:
-        return torch.zeros(rows, int(self._starts[-1]), dtype=torch.float32, device=self.device)
+        return torch.zeros(rows, max(self.size, self.dim), dtype=torch.float32, device=self.device)
 
     def add(self, buffer: torch.Tensor, parameter: int, values: torch.Tensor) -> None:
         buffer[:, self._starts[parameter] : self._starts[parameter + 1]] = values
@@ -149,15 +146,13 @@ class Rademacher(Unprojected):
     keep_bytes = 2**31
 
     def __init__(self, spec: ProjectionSpec, parameters: Parameters, device: str) -> None:
-        super().__init__(parameters, device)
-        self.size = self.dim
-        self.dim = spec.dim
+        super().__init__(parameters, device, spec.dim)
         self.seed = spec.seed
         self._kept: dict[int, torch.Tensor] | None = {} if self.size * self.dim <= self.keep_bytes else None
 
     def finish(self, buffer: torch.Tensor) -> torch.Tensor:
         columns = range(0, self.dim, self.width)
-        parts = [buffer @ self._signs(i).float() for i in range(len(columns))]
+        parts = [buffer[:, : self.size] @ self._signs(i).float() for i in range(len(columns))]
         return torch.cat(parts, dim=1)[:, : self.dim].contiguous()
 
     def _signs(self, block: int) -> torch.Tensor:

@@ -97,6 +97,7 @@ def build_graph(
         links, cosines = hnsw_neighbours(
             nodes, neighbours, seed=seed, M=M, ef_construction=ef_construction, ef=ef, progress=progress
         )
+    directions = {part.datasets[0].name: part.direction for part in nodes.parts}
     recall = measured_recall(nodes, links, cosines, seed=seed)
     write_artifact(
         opened,
@@ -115,8 +116,8 @@ def build_graph(
             "targets": targets,
             "checkpoints": list(keys),
             "weights": list(nodes.weights),
-            "directions": {part.datasets[0].name: part.direction for part in nodes.parts},
-            "digests": digests(opened, list(keys), [*train, *targets]),
+            "directions": directions,
+            "digests": digests(opened, keys, directions),
         },
     )
     return load_graph(opened, name)

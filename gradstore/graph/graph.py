@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -91,9 +91,21 @@ def load_graph(store: Store | str | Path, name: str = "default") -> Graph:
     )
 
 
-def digests(store: Store, checkpoints: list[str], datasets: list[str]) -> dict[str, str]:
-    """Digest of every data set that a graph depends on, by ``checkpoint/name``."""
-    return {f"{key}/{name}": store.dataset(name, key).digest for key in checkpoints for name in datasets}
+def digests(store: Store, checkpoints: Sequence[str], directions: Mapping[str, str]) -> dict[str, str]:
+    """Digest of all rows that a graph depends on, by ``checkpoint/name``.
+
+    Parameters
+    ----------
+    store : Store
+    checkpoints : sequence of str
+    directions : Mapping from str to str
+        Direction that is used of each data set.
+    """
+    return {
+        f"{key}/{name}": store.dataset(name, key).digest_of(direction)
+        for key in checkpoints
+        for name, direction in directions.items()
+    }
 
 
 def rebuild_command(store: Store, name: str, attributes: Mapping[str, Any]) -> str:
@@ -112,9 +124,11 @@ def rebuild_command(store: Store, name: str, attributes: Mapping[str, Any]) -> s
 
 
 def _check_fresh(store: Store, name: str, attributes: Mapping[str, Any]) -> None:
-    checkpoints, datasets = attributes["checkpoints"], [*attributes["train"], *attributes["targets"]]
-    gone = [f"{c}/{d}" for c in checkpoints for d in datasets if d not in _sets(store, c)]
-    now = {} if gone else digests(store, checkpoints, datasets)
+    checkpoints, directions = attributes["checkpoints"], attributes["directions"]
+    gone = [
+        f"{c}/{name}" for c in checkpoints for name, d in directions.items() if not _has(store, c, name, d)
+    ]
+    now = {} if gone else digests(store, checkpoints, directions)
     stale = gone or [key for key, value in now.items() if attributes["digests"].get(key) != value]
     if stale:
         raise IncompatibleError(
@@ -123,5 +137,6 @@ def _check_fresh(store: Store, name: str, attributes: Mapping[str, Any]) -> None
         )
 
 
-def _sets(store: Store, checkpoint: str) -> tuple[str, ...]:
-    return store.datasets(checkpoint) if checkpoint in store.checkpoints else ()
+def _has(store: Store, checkpoint: str, name: str, direction: str) -> bool:
+    known = checkpoint in store.checkpoints and name in store.datasets(checkpoint)
+    return known and direction in store.dataset(name, checkpoint).directions

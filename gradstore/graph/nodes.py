@@ -15,6 +15,8 @@ from gradstore.registry import unknown_name
 if TYPE_CHECKING:
     from gradstore.store import Dataset, Store
 
+EMBEDDING = "rds"
+
 __all__ = ["Nodes", "Part", "checkpoint_weights", "common_checkpoints", "default_sets", "open_nodes"]
 
 
@@ -72,6 +74,25 @@ class Part:
             raise DataError(f"data set {first.name!r} has no valid row: see its column `reason` for why")
         return cls(tuple(datasets), chosen, target, np.flatnonzero(usable).astype(np.int64))
 
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Length of a row in each checkpoint."""
+        return tuple(int(dataset.dim(self.direction)) for dataset in self.datasets)
+
+    def check_comparable(self, other: Part) -> None:
+        """Refuse rows whose inner products with those of `other` would mean nothing."""
+        kinds = [f"{part.direction!r} of {part.datasets[0].name!r}" for part in (other, self)]
+        if (self.direction == EMBEDDING) != (other.direction == EMBEDDING):
+            raise IncompatibleError(
+                f"{' and '.join(kinds)}: embeddings cannot be compared with gradients; "
+                "name a direction and a target direction of one kind"
+            )
+        if self.widths != other.widths:
+            raise IncompatibleError(
+                f"{' and '.join(kinds)} have rows of different lengths: {other.widths}, {self.widths} numbers; "
+                "name directions of one projection"
+            )
+
 
 class Nodes:
     """Unit vectors of the rows of several data sets, read in bounded memory.
@@ -85,12 +106,19 @@ class Nodes:
         Data sets in order.
     weights : sequence of float
         Weight of each checkpoint, sum 1.
+
+    Raises
+    ------
+    IncompatibleError
+        If the rows of two parts are of different lengths, or one's are embeddings and the other's are gradients.
     """
 
     def __init__(self, parts: Sequence[Part], weights: Sequence[float]) -> None:
         self.parts = tuple(parts)
+        for part in self.parts[1:]:
+            part.check_comparable(self.parts[0])
         self.weights = tuple(weights)
-        self._widths = tuple(int(dataset.dim) for dataset in self.parts[0].datasets)
+        self._widths = self.parts[0].widths
         self._starts = np.cumsum([0, *(len(part.rows) for part in self.parts)])
         self.dim = sum(self._widths)
         self.rows = np.concatenate([part.rows for part in self.parts])
@@ -221,7 +249,7 @@ def open_nodes(
     StoreNotFoundError
         If a data set or checkpoint does not exist.
     IncompatibleError
-        If the data sets share no checkpoint; says what differs.
+        If the data sets share no checkpoint, or their rows cannot be compared; says what differs.
     UsageError
         If a name is repeated, or a direction is missing or not clear.
     """

@@ -125,7 +125,11 @@ def select(
         "checkpoints": [dataset.checkpoint for dataset in nodes.parts[0].datasets],
         "weights": list(nodes.weights),
         "directions": {part.datasets[0].name: part.direction for part in both.parts},
-        "digests": {f"{d.checkpoint}/{d.name}": d.digest for part in both.parts for d in part.datasets},
+        "digests": {
+            f"{d.checkpoint}/{d.name}": d.digest_of(part.direction)
+            for part in both.parts
+            for d in part.datasets
+        },
         "graph": graph,
         "seed": seed,
     }

@@ -12,8 +12,8 @@ from gradstore.errors import IncompleteError, StoreNotFoundError, UsageError
 from gradstore.registry import unknown_name
 from gradstore.store.arrays import DTYPES
 from gradstore.store.columns import read_strings, write_strings
-from gradstore.store.files import Lock
 from gradstore.store.layout import ARTEFACTS, LOCK, METADATA, check_name, group_document, plain_json
+from gradstore.store.lock import Lock
 from gradstore.store.manifest import Recorder, Sealed, read_manifest
 from gradstore.store.store import Store
 

@@ -31,7 +31,7 @@ Offsets = npt.NDArray[np.int64]
 
 
 class ArrayStream:
-    """Writes a one-dimensional array whose values come piece by piece, a chunk at a time.
+    """Writes an array whose values come piece by piece, a chunk at a time.
 
     Parameters
     ----------
@@ -42,13 +42,21 @@ class ArrayStream:
     chunk : int
         Values of a chunk; an array that stays shorter is one chunk of its own length.
     compressed : bool
+    tail : tuple of int
+        Axes of a value, if it is more than a number.
     """
 
     def __init__(
-        self, recorder: Recorder, name: str, dtype: str, chunk: int, compressed: bool = False
+        self,
+        recorder: Recorder,
+        name: str,
+        dtype: str,
+        chunk: int,
+        compressed: bool = False,
+        tail: tuple[int, ...] = (),
     ) -> None:
         self._recorder, self._name = recorder, name
-        self._dtype, self._chunk, self._compressed = dtype, chunk, compressed
+        self._dtype, self._chunk, self._compressed, self._tail = dtype, chunk, compressed, tail
         self._pending: list[npt.NDArray[Any]] = []
         self._waiting = self._written = 0
 
@@ -72,7 +80,7 @@ class ArrayStream:
         self._recorder.put(f"{self._name}/{METADATA}", self._spec(chunk).document())
 
     def _spec(self, chunk: int) -> ArraySpec:
-        return ArraySpec((self._written,), chunk, self._dtype, self._compressed)
+        return ArraySpec((self._written, *self._tail), chunk, self._dtype, self._compressed)
 
     def _put(self, values: npt.NDArray[Any], chunk: int) -> None:
         spec = self._spec(chunk)

@@ -10,17 +10,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gradstore.errors import IncompatibleError, UsageError
+from gradstore.errors import CorruptError, IncompatibleError, IncompleteError, UsageError
 from gradstore.records import CheckpointIdentity
 from gradstore.registry import unknown_name
-from gradstore.store.arrays import ArraySpec
 from gradstore.store.columns import read_offsets, read_spans, read_strings
-from gradstore.store.encodings import encoding
-from gradstore.store.layout import COLUMNS, METADATA, NUMBER_COLUMNS, bytes_text
-from gradstore.store.manifest import Sealed
-from gradstore.store.settings import Settings, comparability
+from gradstore.store.direction import Direction, open_direction
+from gradstore.store.files import Folder
+from gradstore.store.folder import DatasetFolder, begun
+from gradstore.store.identity import comparability
+from gradstore.store.layout import COLUMNS, METADATA, bytes_text
+from gradstore.store.manifest import Sealed, is_sealed, read_manifest
+from gradstore.store.settings import Settings
 
-__all__ = ["Dataset"]
+__all__ = ["Dataset", "open_dataset"]
 
 Rows = npt.NDArray[np.float32]
 Strings = npt.NDArray[np.object_]
@@ -42,6 +44,13 @@ class Dataset:
         Of the checkpoint group it lies in.
     verified : bool
         Check every chunk of gradients against its checksum when it is read, instead of mapping its file.
+
+    Attributes
+    ----------
+    directions : tuple of str
+        Directions that are finished, sorted.
+    manifest : Manifest
+        Of its columns; each direction has its own.
     """
 
     def __init__(
@@ -57,34 +66,55 @@ class Dataset:
         self.name, self.checkpoint, self.identity = name, checkpoint, identity
         self.manifest = sealed.manifest
         self._sealed, self._settings, self._verified = sealed, settings, verified
-        self._encoding = encoding(settings.encoding)
-        self._kept: dict[str, Rows] = {}
-        self._specs: dict[str, ArraySpec] = {}
-        if settings.gradient.chunks * len(settings.directions) > len(self.manifest.objects):
-            raise sealed.damage(METADATA, f"speaks of {settings.rows} rows, more than there are objects for")
-        if (
-            self.manifest.facts.get("checkpoint") != comparability(identity)
-            or settings.dim != identity.projection.dim
-        ):
+        self._opened: dict[str, Direction] = {}
+        folder = sealed.folder
+        self.directions = tuple(each for each in begun(folder) if is_sealed(folder.at(each)))
+        sealed.spec(f"{COLUMNS}/valid", settings.column("valid"))  # the number of rows is not made up
+        if self.manifest.facts.get("checkpoint") != comparability(identity):
             raise IncompatibleError(
                 f"data set {name!r} in {sealed.folder} was not made with checkpoint {checkpoint!r} as it is described "
                 "there: the rows cannot be compared; restore the folder from a copy of the store"
             )
 
-    @property
-    def dim(self) -> int:
+    def dim(self, direction: str) -> int:
         """Length of a row."""
-        return self._settings.dim
+        return self._direction(direction).vectors.dim
 
-    @property
-    def directions(self) -> tuple[str, ...]:
-        """Directions kept, sorted."""
-        return self._settings.directions
-
-    @property
-    def encoding(self) -> str:
+    def encoding(self, direction: str) -> str:
         """How rows are kept: ``int8``, ``half`` or ``exact``."""
-        return self._settings.encoding
+        return self._direction(direction).vectors.encoding
+
+    def fidelity(self, direction: str) -> Mapping[str, Any] | None:
+        """How well encoded rows keep the order of their cosines (``spearman``, over ``rows``); None if not measured."""
+        return self._direction(direction).manifest.facts.get("fidelity")
+
+    def digest_of(self, direction: str) -> str:
+        """Changes if and only if something stored of a direction or of the columns changes."""
+        return self._direction(direction).manifest.digest
+
+    @property
+    def digest(self) -> str:
+        """Changes if and only if something stored of the columns changes."""
+        return self.manifest.digest
+
+    @property
+    def size(self) -> int:
+        """Bytes of everything stored: columns, original rows, and all directions."""
+        return self.manifest.size + sum(self.size_of(each) for each in self.directions)
+
+    def size_of(self, direction: str) -> int:
+        """Bytes stored of one direction."""
+        return self._direction(direction).manifest.size
+
+    def unfinished(self) -> dict[str, int]:
+        """Directions that are not finished, and how many of their chunks are."""
+        state = DatasetFolder.read(self._sealed.folder)
+        return state.unfinished() if state else {}
+
+    @property
+    def chunks(self) -> list[range]:
+        """Rows of each chunk."""
+        return self._settings.chunks
 
     @property
     def attributes(self) -> Mapping[str, Any]:
@@ -95,11 +125,6 @@ class Dataset:
     def content_digest(self) -> str:
         """Digest of the rows it was made from."""
         return self._settings.content_digest
-
-    @property
-    def digest(self) -> str:
-        """Changes if and only if something stored changes."""
-        return self.manifest.digest
 
     def __len__(self) -> int:
         return self._settings.rows
@@ -139,10 +164,19 @@ class Dataset:
         """Whether each row has a gradient, shape (N,)."""
         return self._numbers("valid")
 
+    @cached_property
+    def truncated(self) -> npt.NDArray[np.bool_]:
+        """Whether tokens of a row were cut, shape (N,)."""
+        return self._numbers("truncated")
+
+    @cached_property
+    def contents(self) -> npt.NDArray[np.uint8]:
+        """Hash of each row's content, shape (N, 12)."""
+        return self._numbers("contents")
+
     def norms(self, direction: str) -> Rows:
         """Euclidean norm of each projected row before encoding, shape (N,), float32."""
-        self._check(direction)
-        return self._row_numbers(direction, "norm")
+        return self._direction(direction).norms
 
     def read(self, direction: str, start: int, stop: int) -> Rows:
         """Decoded rows ``start`` to ``stop`` (excluded), float32, shape (stop - start, dim).
@@ -154,20 +188,19 @@ class Dataset:
         CorruptError
             If a chunk is missing or of the wrong size.
         """
-        self._check(direction)
+        opened = self._direction(direction)
         if not 0 <= start <= stop <= len(self):
             raise UsageError(
                 f"rows {start} to {stop} of data set {self.name!r}: it has rows 0 to {len(self)}"
             )
         size = self._settings.chunk_rows
         pieces = [
-            self._decode(direction, chunk, slice(max(start - chunk * size, 0), stop - chunk * size))
+            opened.decode(chunk, slice(max(start - chunk * size, 0), stop - chunk * size))
             for chunk in range(start // size, -(-stop // size))
             if start < stop
         ]
-        return (
-            pieces[0] if len(pieces) == 1 else np.concatenate([np.empty((0, self.dim), np.float32), *pieces])
-        )
+        empty = np.empty((0, opened.vectors.dim), np.float32)
+        return pieces[0] if len(pieces) == 1 else np.concatenate([empty, *pieces])
 
     def blocks(self, direction: str) -> Iterator[tuple[int, Rows]]:
         """All rows, a chunk at a time: pairs of the first row's index and the decoded rows."""
@@ -184,16 +217,16 @@ class Dataset:
         CorruptError
             If a chunk is missing or of the wrong size.
         """
-        self._check(direction)
+        opened = self._direction(direction)
         wanted = self._rows(rows)
-        out = np.empty((len(wanted), self.dim), dtype=np.float32)
+        out = np.empty((len(wanted), opened.vectors.dim), dtype=np.float32)
         if not len(wanted):
             return out
         chunk_of, within = np.divmod(wanted, self._settings.chunk_rows)
         order = np.argsort(chunk_of, kind="stable")
         chunks, starts = np.unique(chunk_of[order], return_index=True)
         for chunk, places in zip(chunks.tolist(), np.split(order, starts[1:]), strict=True):
-            out[places] = self._decode(direction, chunk, within[places])
+            out[places] = opened.decode(chunk, within[places])
         return out
 
     @cached_property
@@ -220,12 +253,19 @@ class Dataset:
         except ValueError as error:
             raise self._sealed.damage(f"{COLUMNS}/record", f"holds a row that is no JSON ({error})") from None
 
+    def incomplete(self) -> IncompleteError:
+        """The error for a data set of which no direction is finished."""
+        return _incomplete(self._sealed.folder, self.name, self.checkpoint)
+
     def __repr__(self) -> str:
+        kept = [
+            f"{each} ({self.encoding(each)}, {self.dim(each):,} numbers a row)" for each in self.directions
+        ]
         return (
             f"Dataset {self.name!r} of {self.checkpoint}\n"
             f"  rows        {len(self):,} ({self.manifest.facts.get('valid', 0):,} valid)\n"
-            f"  directions  {', '.join(self.directions)}\n"
-            f"  encoding    {self.encoding}, {self.dim:,} numbers a row, {bytes_text(self.manifest.size)}"
+            f"  directions  {', '.join(kept)}\n"
+            f"  size        {bytes_text(self.size)}"
         )
 
     @cached_property
@@ -236,20 +276,25 @@ class Dataset:
         return read_strings(self._sealed, f"{COLUMNS}/{name}", len(self))
 
     def _numbers(self, name: str) -> npt.NDArray[Any]:
-        return self._sealed.array(f"{COLUMNS}/{name}", self._settings.column(NUMBER_COLUMNS[name]))
+        return self._sealed.array(f"{COLUMNS}/{name}", self._settings.column(name))
 
-    def _row_numbers(self, direction: str, name: str) -> Rows:
-        """Norm or scale of each row of a direction, read once."""
-        array = f"{direction}/{name}"
-        if array not in self._kept:
-            self._kept[array] = self._sealed.array(array, self._settings.column("float32"))
-        return self._kept[array]
-
-    def _check(self, direction: str) -> None:
+    def _direction(self, direction: str) -> Direction:
+        """A finished direction, opened once."""
         if direction not in self.directions:
+            if direction in begun(self._sealed.folder):
+                raise _incomplete(self._sealed.folder, self.name, self.checkpoint, direction)
             raise UsageError(
                 f"data set {self.name!r}: {unknown_name('direction', direction, self.directions)}"
             )
+        if direction not in self._opened:
+            self._opened[direction] = open_direction(
+                self._sealed.folder.at(direction),
+                direction,
+                self._settings,
+                self.digest,
+                verified=self._verified,
+            )
+        return self._opened[direction]
 
     def _rows(self, rows: Sequence[int] | npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.int64]:
         wanted = np.asarray(rows)
@@ -260,20 +305,35 @@ class Dataset:
             raise UsageError(f"row {wrong[0]} of data set {self.name!r}: it has rows 0 to {len(self)}")
         return wanted.astype(np.int64)
 
-    def _decode(self, direction: str, chunk: int, rows: slice | npt.NDArray[np.int64]) -> Rows:
-        """Some rows of a chunk, counted from its first."""
-        array, spec = f"{direction}/gradient", self._gradient(direction)
-        read = self._sealed.chunk if self._verified else self._sealed.mapped
-        codes = read(array, spec, chunk)[rows]
-        if not self._encoding.scaled:
-            return self._encoding.decode(codes, None)
-        span = spec.rows(chunk)
-        return self._encoding.decode(
-            codes, self._row_numbers(direction, "scale")[span.start : span.stop][rows]
-        )
 
-    def _gradient(self, direction: str) -> ArraySpec:
-        """The gradient array of a direction, its document checked once."""
-        if direction not in self._specs:
-            self._specs[direction] = self._sealed.spec(f"{direction}/gradient", self._settings.gradient)
-        return self._specs[direction]
+def open_dataset(
+    folder: Folder, *, name: str, checkpoint: str, identity: CheckpointIdentity, verified: bool = False
+) -> Dataset:
+    """Open a data set whose columns are sealed; perhaps none of its directions is.
+
+    Raises
+    ------
+    IncompleteError
+        If they are not; the message says how to go on.
+    CorruptError, IncompatibleError
+        If what is stored is damaged, or not of this format or checkpoint.
+    """
+    manifest = read_manifest(folder)
+    if manifest is None:
+        raise _incomplete(folder, name, checkpoint)
+    sealed = Sealed(folder, manifest)
+    settings = Settings.parse(sealed.group(), folder.root / METADATA)
+    return Dataset(sealed, settings, name=name, checkpoint=checkpoint, identity=identity, verified=verified)
+
+
+def _incomplete(folder: Folder, name: str, checkpoint: str, direction: str = "") -> IncompleteError:
+    state = DatasetFolder.read(folder)
+    if state is None:
+        raise CorruptError(f"{folder.root / METADATA} is gone: restore it from a copy of the store")
+    chunks = len(state.settings.chunks)
+    done = chunks - len(state.missing([direction] if direction else state.vectors))
+    what = f"direction {direction!r} of data set {name!r}" if direction else f"data set {name!r}"
+    return IncompleteError(
+        f"{what} of {checkpoint!r} in {folder.root} is not finished: run the same "
+        f"`gradstore extract` command again to finish it ({done} of {chunks} chunks done)"
+    )

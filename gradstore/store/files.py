@@ -11,14 +11,14 @@ from pathlib import Path
 
 from gradstore.errors import CorruptError, GradstoreError, StoreWriteError
 
-__all__ = ["Folder", "Lock"]
+__all__ = ["Folder", "writing"]
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _NO_RIGHT = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 @contextmanager
-def _writing(path: Path) -> Iterator[None]:
+def writing(path: Path) -> Iterator[None]:
     """Turn the system's refusal into one line that says what to do."""
     try:
         yield
@@ -127,7 +127,9 @@ class Folder:
     def put(self, name: str, data: bytes) -> None:
         """Publish an object: a reader sees the old bytes or all the new ones, and they survive a power cut.
 
-        The temporary file's name is fixed, so that what a killed run leaves is overwritten by the next.
+        The temporary file's name is fixed, so that what a killed run leaves is overwritten by the next. On one machine
+        a lock sees to it that no two processes publish one object at a time; on a file system whose locks do not
+        reach other machines they may, and then both must bring the same bytes.
 
         Raises
         ------
@@ -136,14 +138,18 @@ class Folder:
         """
         path = self.path(name)
         temporary = path.with_name(f".{path.name}.tmp")
-        with _writing(path):
+        with writing(path):
             _make_folder(path.parent)
             try:
                 with temporary.open("wb") as file:
                     file.write(data)
                     file.flush()
                     os.fsync(file.fileno())
-                temporary.replace(path)
+                try:
+                    temporary.replace(path)
+                except FileNotFoundError:  # published by another machine, which used our temporary file
+                    if not path.is_file() or path.read_bytes() != data:
+                        raise
             except OSError:
                 with suppress(OSError):
                     temporary.unlink()
@@ -153,20 +159,20 @@ class Folder:
     def make(self) -> None:
         """Create this folder and its parents, durably."""
         path = self.path()
-        with _writing(path):
+        with writing(path):
             _make_folder(path)
 
     def rename(self, old: str, new: str) -> None:
         """Rename an object or a folder within this folder."""
         source, target = self.path(old), self.path(new)
-        with _writing(target):
+        with writing(target):
             source.replace(target)
             _sync_folder(target.parent)
 
     def delete(self, name: str) -> None:
         """Remove an object or a whole folder; nothing happens if there is none."""
         path = self.path(name)
-        with _writing(path):
+        with writing(path):
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
             elif path.exists():
@@ -174,65 +180,3 @@ class Folder:
             else:
                 return
             _sync_folder(path.parent)
-
-
-class Lock:
-    """An exclusive ``flock`` on a file that is removed when released.
-
-    The system drops the lock when its process dies; the file that a killed process leaves locks nothing.
-
-    Parameters
-    ----------
-    folder : Folder
-    name : str
-        Name of the lock file.
-    busy : str, optional
-        Message of the error if another process holds the lock; without it, wait.
-
-    Raises
-    ------
-    StoreWriteError
-        If the lock is held and `busy` is given, or the file cannot be made.
-    """
-
-    def __init__(self, folder: Folder, name: str, busy: str | None = None) -> None:
-        self._path = folder.path(name)
-        folder.make()
-        with _writing(self._path):
-            while not self._acquire(busy):
-                pass  # the holder removed the file between our open and our lock
-
-    def _acquire(self, busy: str | None) -> bool:
-        try:
-            import fcntl
-        except ImportError:  # Windows reads stores, and does not write them
-            raise StoreWriteError(f"cannot write {self._path.parent}: this system has no flock") from None
-        self._handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        try:
-            fcntl.flock(self._handle, fcntl.LOCK_EX | (fcntl.LOCK_NB if busy else 0))
-            if os.path.samestat(os.fstat(self._handle), self._path.stat()):
-                return True
-        except BlockingIOError:
-            os.close(self._handle)
-            raise StoreWriteError(busy) from None
-        except FileNotFoundError:
-            pass
-        except OSError:
-            os.close(self._handle)
-            raise
-        os.close(self._handle)
-        return False
-
-    def release(self) -> None:
-        """Remove the file, then let go."""
-        if self._handle >= 0:
-            with suppress(OSError):
-                self._path.unlink()
-            os.close(self._handle)
-            self._handle = -1
-
-    def __enter__(self) -> Lock:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.release()

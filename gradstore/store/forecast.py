@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
-import numpy as np
-
-from gradstore.errors import IncompleteError, StoreNotFoundError
-from gradstore.store.arrays import rows_per_chunk
-from gradstore.store.encodings import encoding as encoding_named
+from gradstore.errors import StoreNotFoundError
+from gradstore.store.begin import join
+from gradstore.store.folder import DatasetFolder
 from gradstore.store.layout import CHECKPOINTS
-from gradstore.store.parts import finished
+from gradstore.store.settings import wanted
 from gradstore.store.store import open_store
 
 __all__ = ["Forecast", "forecast"]
@@ -20,19 +18,24 @@ __all__ = ["Forecast", "forecast"]
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """A data set before it is written.
+    """A data set before it is written, in some directions.
 
     Attributes
     ----------
     bytes : int
-        Size of its gradients once finished; columns and original rows add little.
-    chunks, missing : int
-        All chunks, and those that are not finished.
+        Size of the gradients in these directions once finished; columns and original rows add little.
+    chunks : int
+        All chunks.
+    chunk_rows : int
+        Rows of a chunk.
+    missing : list of int
+        Chunks with something to do.
     """
 
     bytes: int
     chunks: int
-    missing: int
+    chunk_rows: int
+    missing: list[int]
 
 
 def forecast(
@@ -41,25 +44,40 @@ def forecast(
     checkpoint: str,
     name: str,
     rows: int,
-    dim: int,
-    directions: Sequence[str],
+    directions: Mapping[str, int],
     encoding: str = "int8",
     chunk_rows: int | None = None,
 ) -> Forecast:
-    """What `DatasetWriter.open` with the same arguments would begin or go on with; writes nothing."""
-    row_bytes = dim * np.dtype(encoding_named(encoding).dtype).itemsize
-    chunk = min(rows, chunk_rows or rows_per_chunk(rows, row_bytes))
-    chunks = -(-rows // chunk)
-    done = _done(path, checkpoint, name, chunks)
-    return Forecast(len(directions) * chunks * chunk * row_bytes, chunks, chunks - done)
+    """What `DatasetWriter.open` with the same arguments would begin or go on with; writes nothing.
+
+    Raises
+    ------
+    UsageError, IncompatibleError
+        As `DatasetWriter.open`.
+    """
+    settings, vectors = wanted(rows=rows, directions=directions, encoding=encoding, chunk_rows=chunk_rows)
+    stored = _stored(path, checkpoint, name)
+    if stored is not None:
+        theirs = stored.settings  # content and attributes are not known yet
+        settings = join(
+            stored,
+            replace(settings, content_digest=theirs.content_digest, attributes=theirs.attributes),
+            vectors,
+            any_chunk_rows=chunk_rows is None,
+            what=f"data set {name!r} of {checkpoint!r} in {path}",
+        )
+    chunks = len(settings.chunks)
+    size = chunks * settings.chunk_rows * sum(each.row_bytes for each in vectors.values())
+    missing = list(range(chunks)) if stored is None else stored.missing(vectors)
+    return Forecast(size, chunks, settings.chunk_rows, missing)
 
 
-def _done(path: str | os.PathLike[str], checkpoint: str, name: str, chunks: int) -> int:
+def _stored(path: str | os.PathLike[str], checkpoint: str, name: str) -> DatasetFolder | None:
     try:
         store = open_store(path)
-        store.dataset(name, checkpoint)
+        known = store.datasets(checkpoint)
     except StoreNotFoundError:
-        return 0
-    except IncompleteError:
-        return len(finished(store.folder.at(f"{CHECKPOINTS}/{checkpoint}/{name}")))
-    return chunks
+        return None
+    return (
+        DatasetFolder.read(store.folder.at(f"{CHECKPOINTS}/{checkpoint}/{name}")) if name in known else None
+    )

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gradstore.errors import UsageError
-from gradstore.records import CheckpointIdentity, GradientBlock, ProjectionSpec, digest
+from gradstore.records import CheckpointIdentity, GradientBlock, ProjectionSpec, content_hash, digest
 from gradstore.store.dataset import Dataset
 from gradstore.store.writer import DatasetWriter
 
@@ -90,7 +90,7 @@ def import_arrays(
         identity=identity,
         name=name,
         rows=count,
-        directions=[direction],
+        directions={direction: dim},
         encoding=encoding,
         content_digest=_content_digest(gradients, columns),
         attributes={"target": target, "format": "imported"},
@@ -115,6 +115,7 @@ def _columns(
         "subtasks": [""] * count if subtasks is None else list(subtasks),
         "records": [b""] * count if rows is None else _records(rows),
     }
+    columns["contents"] = _contents(columns["ids"] if rows is None else rows)
     for what, values in columns.items():
         if len(values) != count:
             raise UsageError(f"there are {count} gradients but {len(values)} {what}")
@@ -129,6 +130,15 @@ def _records(rows: Sequence[Mapping[str, Any]]) -> list[bytes]:
     try:
         return [json.dumps(dict(row)).encode() for row in rows]
     except (TypeError, ValueError) as error:
+        raise UsageError(f"a row cannot be written as JSON: {error}") from None
+
+
+def _contents(rows: Sequence[Mapping[str, Any]] | Sequence[str]) -> list[bytes]:
+    """Hash of each row's content; where there is only an id, of that."""
+    hashes = (digest(row.encode())[:24] if isinstance(row, str) else content_hash(row) for row in rows)
+    try:
+        return [bytes.fromhex(each) for each in hashes]
+    except (TypeError, UnicodeEncodeError) as error:
         raise UsageError(f"a row cannot be written as JSON: {error}") from None
 
 
@@ -160,5 +170,7 @@ def _block(
         loss=np.full(len(numbers), np.nan, dtype=np.float32),
         tokens=np.zeros(len(numbers), dtype=np.int32),
         valid=valid,
+        truncated=np.zeros(len(numbers), dtype=np.bool_),
+        contents=np.frombuffer(b"".join(part["contents"]), dtype=np.uint8).reshape(len(numbers), -1),
         gradients={direction: numbers},
     )

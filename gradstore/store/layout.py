@@ -14,6 +14,7 @@ __all__ = [
     "ARTEFACTS",
     "CHECKPOINTS",
     "COLUMNS",
+    "CONTENT_BYTES",
     "FORMAT",
     "LOCK",
     "MANIFEST",
@@ -23,7 +24,9 @@ __all__ = [
     "STRING_COLUMNS",
     "bytes_text",
     "check_name",
+    "claim_name",
     "group_document",
+    "is_claim",
     "is_name",
     "parse_group",
     "parse_json",
@@ -40,10 +43,19 @@ MANIFEST = "manifest.json"
 LOCK = ".lock"
 
 STRING_COLUMNS = ("id", "source", "subtask", "reason", "record")
-NUMBER_COLUMNS = {"loss": "float32", "tokens": "int32", "valid": "bool"}
+NUMBER_COLUMNS = {
+    "loss": "float32",
+    "tokens": "int32",
+    "valid": "bool",
+    "truncated": "bool",
+    "contents": "uint8",
+}
+CONTENT_BYTES = 12
+"""Numbers that `contents` has in a row; all other columns have one."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,127}", re.ASCII)
 _RESERVED = (COLUMNS, PARTS, METADATA, MANIFEST)
+_CLAIM = re.compile(r"\.[0-9]+\.lock", re.ASCII)
 
 
 def is_name(name: str) -> bool:
@@ -66,6 +78,16 @@ def check_name(kind: str, name: str) -> str:
             f"{kind} name {name!r} cannot be used: up to 128 letters, digits and ._+-, a letter or digit first"
         )
     return name
+
+
+def claim_name(chunk: int) -> str:
+    """Name of the lock file of a chunk, in the data set's folder."""
+    return f".{chunk}{LOCK}"
+
+
+def is_claim(name: str) -> bool:
+    """Whether a file is the lock of a chunk."""
+    return _CLAIM.fullmatch(name) is not None
 
 
 def bytes_text(size: float) -> str:

@@ -16,7 +16,7 @@ from gradstore.store.arrays import ArraySpec, decode_chunk, encode_chunk, parse_
 from gradstore.store.files import Folder
 from gradstore.store.layout import FORMAT, MANIFEST, METADATA, parse_group, parse_json
 
-__all__ = ["Entry", "Manifest", "Recorder", "Sealed", "check_format", "read_manifest"]
+__all__ = ["Entry", "Manifest", "Recorder", "Sealed", "check_format", "is_sealed", "read_manifest"]
 
 
 class Entry(NamedTuple):
@@ -85,6 +85,11 @@ class Manifest:
         return canonical_json({**self._body(), "digest": self.digest})
 
 
+def is_sealed(folder: Folder) -> bool:
+    """Whether a folder has a manifest."""
+    return folder.size(MANIFEST) is not None
+
+
 def read_manifest(folder: Folder) -> Manifest | None:
     """The manifest of a folder; None if it is not sealed.
 
@@ -133,6 +138,19 @@ class Recorder:
             self.folder.put(name, data)
         self.objects[name] = Entry.of(data)
 
+    def keep(self, name: str) -> None:
+        """Record an object that was published before.
+
+        Raises
+        ------
+        CorruptError
+            If it is gone.
+        """
+        data = self.folder.get(name)
+        if data is None:
+            raise CorruptError(f"{self.folder.root / name} is gone: run the same command again")
+        self.objects[name] = Entry.of(data)
+
     def put_array(self, name: str, values: npt.NDArray[Any]) -> None:
         """Publish a whole array in chunks of 8 MiB."""
         row_bytes = values[:1].nbytes
@@ -156,7 +174,8 @@ class Sealed:
         self.folder = folder
         self.manifest = manifest
 
-    def _entry(self, name: str) -> Entry:
+    def entry(self, name: str) -> Entry:
+        """What the manifest knows of an object."""
         if name not in self.manifest.objects:
             raise self.damage(name, "is not in the manifest")
         return self.manifest.objects[name]
@@ -170,7 +189,7 @@ class Sealed:
 
     def get(self, name: str) -> bytes:
         """Bytes of an object, checked against the manifest."""
-        entry = self._entry(name)
+        entry = self.entry(name)
         data = self.folder.get(name)
         what = entry.damage(data)
         if data is None or what:
@@ -204,7 +223,7 @@ class Sealed:
         size = self.folder.size(key)
         if size is None:
             raise self.damage(key, "is missing")
-        if size != self._entry(key).size or size != spec.object_bytes:
+        if size != self.entry(key).size or size != spec.object_bytes:
             raise self.damage(key, f"has {size} bytes instead of {spec.object_bytes}")
         path = self.folder.root / key
         mapped = np.memmap(

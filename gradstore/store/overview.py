@@ -2,71 +2,65 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from gradstore.errors import GradstoreError, IncompleteError
-from gradstore.store.layout import ARTEFACTS, CHECKPOINTS, FORMAT, bytes_text
-from gradstore.store.parts import chunk_progress
+from gradstore.errors import CorruptError
+from gradstore.store.dataset import Dataset
+from gradstore.store.files import Folder
+from gradstore.store.folder import DatasetFolder
+from gradstore.store.layout import ARTEFACTS, METADATA, bytes_text
 
-if TYPE_CHECKING:
-    from gradstore.store.store import Store
-
-__all__ = ["store_info", "store_text"]
+__all__ = ["dataset_info", "overview", "unfinished_info"]
 
 
-def store_info(store: Store) -> dict[str, Any]:
-    """Checkpoints, data sets, graphs and selections as JSON values."""
-    checkpoints = [_checkpoint(store, name) for name in store.checkpoints]
+def dataset_info(dataset: Dataset) -> dict[str, Any]:
+    """A finished data set as JSON values; its unfinished directions with the number of their finished chunks."""
+    facts = dataset.manifest.facts
     return {
-        "path": str(store.path),
-        "format": FORMAT,
-        "bytes": sum(dataset.get("bytes", 0) for each in checkpoints for dataset in each["datasets"]),
-        "checkpoints": checkpoints,
-        "graphs": list(store.graphs),
-        "selections": list(store.selections),
-    }
-
-
-def _checkpoint(store: Store, name: str) -> dict[str, Any]:
-    try:
-        identity: dict[str, Any] = {"identity": store.identity(name).to_json()}
-    except GradstoreError as error:
-        identity = {"problem": str(error)}
-    return {
-        "name": name,
-        **identity,
-        "datasets": [_dataset(store, name, each) for each in store.datasets(name)],
-    }
-
-
-def _dataset(store: Store, checkpoint: str, name: str) -> dict[str, Any]:
-    """One data set; an unfinished one has its progress instead of numbers, a damaged one a ``problem``."""
-    try:
-        dataset = store.dataset(name, checkpoint)
-    except IncompleteError:
-        done, chunks = chunk_progress(store.folder.at(f"{CHECKPOINTS}/{checkpoint}/{name}"))
-        return {"name": name, "sealed": False, "chunks_done": done, "chunks": chunks}
-    except GradstoreError as error:
-        return {"name": name, "problem": str(error)}
-    return {
-        "name": name,
+        "name": dataset.name,
         "sealed": True,
         "rows": len(dataset),
-        "valid": dataset.manifest.facts.get("valid", 0),
+        "valid": facts.get("valid", 0),
+        "truncated": facts.get("truncated", 0),
+        "reasons": facts.get("reasons", {}),
         "target": bool(dataset.attributes.get("target", False)),
-        "directions": list(dataset.directions),
-        "dim": dataset.dim,
-        "encoding": dataset.encoding,
-        "fidelity": dataset.manifest.facts.get("fidelity", {}),
-        "bytes": dataset.manifest.size,
+        "directions": {each: _direction(dataset, each) for each in dataset.directions},
+        "chunks": len(dataset.chunks),
+        "unfinished": dataset.unfinished(),
+        "bytes": dataset.size,
         "digest": dataset.digest,
         "attributes": dict(dataset.attributes),
     }
 
 
-def store_text(store: Store) -> str:
-    """An aligned overview, one line for each data set."""
-    info = store_info(store)
+def _direction(dataset: Dataset, name: str) -> dict[str, Any]:
+    return {
+        "dim": dataset.dim(name),
+        "encoding": dataset.encoding(name),
+        "fidelity": dataset.fidelity(name),
+        "bytes": dataset.size_of(name),
+        "digest": dataset.digest_of(name),
+    }
+
+
+def unfinished_info(folder: Folder) -> dict[str, Any]:
+    """How far a data set has come of which nothing can be read yet."""
+    state = DatasetFolder.read(folder)
+    if state is None:
+        raise CorruptError(f"{folder.root / METADATA} is gone: restore it from a copy of the store")
+    chunks = len(state.settings.chunks)
+    return {
+        "name": folder.root.name,
+        "sealed": False,
+        "rows": state.settings.rows,
+        "chunks": chunks,
+        "chunks_done": chunks - len(state.missing(state.vectors)),
+        "unfinished": state.unfinished(),
+    }
+
+
+def overview(info: dict[str, Any]) -> str:
+    """What `Store.info` tells as aligned lines, one for each data set."""
     lines = [f"Store {info['path']} (format {info['format']}, {bytes_text(info['bytes'])})"]
     for checkpoint in info["checkpoints"]:
         lines.append(f"  {checkpoint['name']}: {_identity_text(checkpoint)}")
@@ -89,14 +83,19 @@ def _cells(dataset: dict[str, Any]) -> list[str]:
         return [dataset["name"], f"damaged: {dataset['problem']}"]
     if not dataset["sealed"]:
         return [dataset["name"], f"not finished: {dataset['chunks_done']} of {dataset['chunks']} chunks"]
+    directions = dataset["directions"]
+    unfinished = [
+        f"{name} not finished: {done} of {dataset['chunks']} chunks"
+        for name, done in dataset["unfinished"].items()
+    ]
     return [
         dataset["name"],
         f"{dataset['rows']:,} rows",
         f"{dataset['valid']:,} valid",
-        ", ".join(dataset["directions"]),
-        dataset["encoding"],
+        ", ".join(directions),
+        ", ".join(dict.fromkeys(each["encoding"] for each in directions.values())),
         bytes_text(dataset["bytes"]),
-        "target" if dataset["target"] else "",
+        ", ".join([*(["target"] if dataset["target"] else []), *unfinished]),
     ]
 
 

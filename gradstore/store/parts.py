@@ -1,6 +1,8 @@
-"""Part files: the columns of one finished chunk, until the data set is sealed.
+"""Part files: what a finished chunk leaves until its folder is sealed.
 
-A chunk is finished if and only if its part file exists; the part is published after the chunk's objects.
+A chunk's columns are one part, in the data set's folder; each direction's norms, scales and checksums are another, in
+the direction's. A part is published after the objects of which it speaks, so a chunk is finished if and only if its
+part exists, or the folder's manifest, for which parts make way.
 """
 
 from __future__ import annotations
@@ -8,8 +10,8 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -18,54 +20,64 @@ import numpy.typing as npt
 from gradstore.errors import CorruptError
 from gradstore.records import canonical_json
 from gradstore.store.files import Folder
-from gradstore.store.layout import METADATA, PARTS, parse_group
-from gradstore.store.manifest import Entry
-from gradstore.store.settings import Settings
+from gradstore.store.layout import NUMBER_COLUMNS, PARTS, STRING_COLUMNS
+from gradstore.store.manifest import Entry, is_sealed
 
-__all__ = ["Part", "chunk_progress", "finished", "is_finished", "read_part", "write_part"]
+__all__ = [
+    "COLUMN_ARRAYS",
+    "Part",
+    "check_part",
+    "finished",
+    "is_finished",
+    "part_path",
+    "read_part",
+    "write_part",
+]
+
+COLUMN_ARRAYS = (
+    *NUMBER_COLUMNS,
+    *(f"{name}/{half}" for name in STRING_COLUMNS for half in ("data", "offsets")),
+)
+"""Arrays of a part that holds columns, by name relative to ``columns``."""
 
 _NOTES = "notes"
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What a finished chunk leaves for the sealing.
+    """What is known of a finished chunk.
 
     Attributes
     ----------
-    columns : Mapping from str to ndarray
-        One-dimensional arrays by name relative to the data set; a column of strings is two, ``data`` and ``offsets``.
+    arrays : Mapping from str to ndarray
+        Columns, or ``norm`` and ``scale``; a column of strings is two, ``data`` and ``offsets``.
     objects : Mapping from str to Entry
-        The chunk's objects.
-    fidelity : Mapping
-        By direction; measured in the first chunk only.
+        The chunk's objects in the same folder.
+    fidelity : Mapping, optional
+        Measured in a direction's first chunk only.
     """
 
-    columns: Mapping[str, npt.NDArray[Any]]
-    objects: Mapping[str, Entry]
-    fidelity: Mapping[str, Any]
+    arrays: Mapping[str, npt.NDArray[Any]]
+    objects: Mapping[str, Entry] = field(default_factory=dict)
+    fidelity: Mapping[str, Any] | None = None
 
 
-def _name(chunk: int) -> str:
+def part_path(chunk: int) -> str:
+    """Name of a chunk's part in its folder."""
     return f"{PARTS}/{chunk}.npz"
 
 
-def finished(folder: Folder) -> set[int]:
-    """Chunks that have a part file."""
+def finished(folder: Folder, chunks: int) -> set[int]:
+    """Which of the first `chunks` chunks of a data set's or a direction's folder are finished."""
     names = (name.removesuffix(".npz") for name in folder.names(PARTS) if name.endswith(".npz"))
-    return {int(name) for name in names if name.isdecimal()}
+    done = {int(name) for name in names if name.isdecimal() and int(name) < chunks}
+    # In this order: parts are removed only after the manifest is there.
+    return set(range(chunks)) if len(done) < chunks and is_sealed(folder) else done
 
 
 def is_finished(folder: Folder, chunk: int) -> bool:
-    """Whether a chunk has a part file."""
-    return folder.size(_name(chunk)) is not None
-
-
-def chunk_progress(folder: Folder) -> tuple[int, int]:
-    """Finished chunks and all chunks of a data set that is not sealed."""
-    where = folder.root / METADATA
-    settings = Settings.parse(parse_group(folder.get(METADATA) or b"", where), where)
-    return len(finished(folder)), len(settings.chunks)
+    """Whether one chunk of a folder is finished."""
+    return folder.size(part_path(chunk)) is not None or is_sealed(folder)
 
 
 def write_part(folder: Folder, chunk: int, part: Part) -> None:
@@ -78,28 +90,62 @@ def write_part(folder: Folder, chunk: int, part: Part) -> None:
     np.savez(
         buffer,
         allow_pickle=False,
-        **{**part.columns, _NOTES: np.frombuffer(canonical_json(notes), dtype=np.uint8)},
+        **{**part.arrays, _NOTES: np.frombuffer(canonical_json(notes), dtype=np.uint8)},
     )
-    folder.put(_name(chunk), buffer.getvalue())
+    folder.put(part_path(chunk), buffer.getvalue())
 
 
-def read_part(folder: Folder, chunk: int) -> Part:
-    """Read the part of a finished chunk.
+def read_part(folder: Folder, chunk: int, names: Collection[str], rows: int) -> Part | None:
+    """Read the part of a chunk; None if there is none.
+
+    Parameters
+    ----------
+    folder : Folder
+    chunk : int
+    names : collection of str
+        Arrays that it must have.
+    rows : int
+        Rows of the chunk.
 
     Raises
     ------
     CorruptError
         If it is damaged; without it the chunk counts as unfinished and is made again.
     """
-    name = _name(chunk)
-    data = folder.get(name)
+    data = folder.get(part_path(chunk))
+    if data is None:
+        return None
+    where = folder.root / part_path(chunk)
     try:
-        with np.load(io.BytesIO(data or b""), allow_pickle=False) as archive:
-            columns = {key: archive[key] for key in archive.files}
-        notes = json.loads(columns.pop(_NOTES).tobytes())
-        objects = {key: Entry(*entry) for key, entry in notes["objects"].items()}
-        return Part(columns, objects, notes["fidelity"])
-    except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        with np.load(io.BytesIO(data), allow_pickle=False) as archive:
+            arrays = {key: archive[key] for key in archive.files}
+        notes = json.loads(arrays.pop(_NOTES).tobytes())
+        objects = {
+            str(key): Entry(int(size), str(sha256)) for key, (size, sha256) in notes["objects"].items()
+        }
+        part = Part(arrays, objects, notes["fidelity"])
+        check_part(part, names, rows)
+    except (ValueError, KeyError, TypeError, EOFError, AttributeError, zipfile.BadZipFile) as error:
         raise CorruptError(
-            f"{folder.root / name} is damaged ({error}): delete it and run the same command again"
+            f"{where} is damaged ({error}): delete it and run the same command again"
         ) from error
+    return part
+
+
+def check_part(part: Part, names: Collection[str], rows: int) -> None:
+    """`ValueError` unless a part has the arrays `names`, each for as many rows."""
+    if set(part.arrays) != set(names):
+        raise ValueError(f"it holds {', '.join(sorted(part.arrays))}")
+    for name, values in part.arrays.items():
+        if name.endswith("/offsets"):
+            total = len(part.arrays[f"{name.removesuffix('/offsets')}/data"])
+            fits = (
+                len(values) == rows + 1
+                and values[0] == 0
+                and values[-1] == total
+                and (np.diff(values) >= 0).all()
+            )
+        else:
+            fits = len(values) == rows or name.endswith("/data")
+        if not fits:
+            raise ValueError(f"{name} is not of {rows} rows")

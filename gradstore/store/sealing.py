@@ -1,70 +1,118 @@
-"""Puts the columns of all parts together, chunk by chunk in bounded memory."""
+"""Puts the parts of a data set together, chunk by chunk in bounded memory, and publishes its manifests."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections import Counter
+from itertools import pairwise
 
 from gradstore.errors import CorruptError
 from gradstore.store.columns import ArrayStream, StringStream
-from gradstore.store.encodings import encoding
-from gradstore.store.layout import COLUMNS, NUMBER_COLUMNS, PARTS, STRING_COLUMNS
-from gradstore.store.manifest import Recorder
-from gradstore.store.parts import Part, read_part
-from gradstore.store.settings import Settings
+from gradstore.store.folder import DatasetFolder, tidy
+from gradstore.store.layout import COLUMNS, METADATA, NUMBER_COLUMNS, STRING_COLUMNS
+from gradstore.store.manifest import Recorder, is_sealed, read_manifest
+from gradstore.store.parts import COLUMN_ARRAYS, Part, finished, part_path, read_part
 
-__all__ = ["consolidate"]
+__all__ = ["seal_finished"]
 
 
-def consolidate(recorder: Recorder, settings: Settings) -> dict[str, Any]:
-    """Publish the columns of a data set whose chunks are all finished.
+def seal_finished(dataset: DatasetFolder, checkpoint: str) -> None:
+    """Seal the columns and the directions of which every chunk is finished; the caller holds the data set's lock.
 
-    Returns
-    -------
-    dict
-        Facts for the manifest: ``valid`` (rows) and ``fidelity`` (by direction).
+    Each manifest is published once and never changed. Killed at any moment and repeated, it leaves the same bytes.
+
+    Parameters
+    ----------
+    dataset : DatasetFolder
+    checkpoint : str
+        Digest of what makes its rows comparable.
 
     Raises
     ------
     CorruptError
         If a part is damaged or an object it names is gone.
     """
+    count = len(dataset.settings.chunks)
+    if len(finished(dataset.folder, count)) == count:
+        if not is_sealed(dataset.folder):
+            _seal_columns(dataset, checkpoint)
+        for name in dataset.vectors:
+            place = dataset.of(name)
+            if not is_sealed(place) and len(finished(place, count)) == count:
+                _seal_direction(dataset, name)
+    tidy(dataset.folder)
+
+
+def _seal_columns(dataset: DatasetFolder, checkpoint: str) -> None:
+    settings, recorder = dataset.settings, Recorder(dataset.folder)
+    recorder.keep(METADATA)
+    recorder.keep(f"{COLUMNS}/{METADATA}")
     strings = {name: StringStream(recorder, f"{COLUMNS}/{name}") for name in STRING_COLUMNS}
-    numbers = {
-        name: ArrayStream(recorder, name, dtype, settings.column(dtype).chunk)
-        for name, dtype in _number_columns(settings).items()
-    }
-    facts: dict[str, Any] = {"valid": 0, "fidelity": {}}
-    for chunk in range(len(settings.chunks)):
-        part = read_part(recorder.folder, chunk)
-        _check_objects(recorder, chunk, part)
-        recorder.objects.update(part.objects)
+    numbers = {}
+    for name in NUMBER_COLUMNS:
+        spec = settings.column(name)
+        numbers[name] = ArrayStream(
+            recorder, f"{COLUMNS}/{name}", spec.dtype, spec.chunk, tail=spec.shape[1:]
+        )
+    valid = truncated = 0
+    reasons: Counter[str] = Counter()
+    for chunk, rows in enumerate(settings.chunks):
+        part = _part(dataset, "", chunk, len(rows))
         for name, string_stream in strings.items():
-            place = f"{COLUMNS}/{name}"
-            string_stream.append(part.columns[f"{place}/data"], part.columns[f"{place}/offsets"])
+            string_stream.append(part.arrays[f"{name}/data"], part.arrays[f"{name}/offsets"])
         for name, stream in numbers.items():
-            stream.append(part.columns[name])
-        facts["valid"] += int(part.columns[f"{COLUMNS}/valid"].sum())
-        facts["fidelity"].update(part.fidelity)
+            stream.append(part.arrays[name])
+        valid += int(part.arrays["valid"].sum())
+        truncated += int(part.arrays["truncated"].sum())
+        reasons.update(_reasons(part))
     for string_stream in strings.values():
         string_stream.finish()
     for stream in numbers.values():
         stream.finish()
-    return facts
+    recorder.seal(checkpoint=checkpoint, valid=valid, truncated=truncated, reasons=dict(reasons))
 
 
-def _number_columns(settings: Settings) -> dict[str, str]:
-    """Type of each column of numbers, by name relative to the data set."""
-    columns = {f"{COLUMNS}/{name}": dtype for name, dtype in NUMBER_COLUMNS.items()}
-    per_row = ("norm", "scale") if encoding(settings.encoding).scaled else ("norm",)
-    return columns | {
-        f"{direction}/{name}": "float32" for direction in settings.directions for name in per_row
-    }
+def _seal_direction(dataset: DatasetFolder, direction: str) -> None:
+    settings, vectors = dataset.settings, dataset.vectors[direction]
+    columns = read_manifest(dataset.folder)
+    recorder = Recorder(dataset.of(direction))
+    recorder.keep(METADATA)
+    recorder.keep(f"gradient/{METADATA}")
+    spec = settings.scalars
+    streams = {name: ArrayStream(recorder, name, spec.dtype, spec.chunk) for name in vectors.scalars}
+    fidelity = None
+    for chunk, rows in enumerate(settings.chunks):
+        part = _part(dataset, direction, chunk, len(rows))
+        _check_objects(recorder, chunk, part)
+        recorder.objects.update(part.objects)
+        for name, stream in streams.items():
+            stream.append(part.arrays[name])
+        fidelity = part.fidelity if chunk == 0 else fidelity
+    for stream in streams.values():
+        stream.finish()
+    recorder.seal(dataset=columns.digest if columns else "", fidelity=fidelity)
+
+
+def _part(dataset: DatasetFolder, direction: str, chunk: int, rows: int) -> Part:
+    """A part that was there a moment ago; an empty direction is that of the columns."""
+    folder = dataset.of(direction)
+    names = dataset.vectors[direction].scalars if direction else COLUMN_ARRAYS
+    part = read_part(folder, chunk, names, rows)
+    if part is None:
+        raise CorruptError(f"{folder.root / part_path(chunk)} is gone: run the same command again")
+    return part
+
+
+def _reasons(part: Part) -> Counter[str]:
+    data, offsets = part.arrays["reason/data"].tobytes(), part.arrays["reason/offsets"].tolist()
+    return Counter(
+        data[start:stop].decode(errors="replace") for start, stop in pairwise(offsets) if stop > start
+    )
 
 
 def _check_objects(recorder: Recorder, chunk: int, part: Part) -> None:
+    root = recorder.folder.root
     for name, entry in part.objects.items():
         if recorder.folder.size(name) != entry.size:
             raise CorruptError(
-                f"{recorder.folder.root / name} is gone or cut short: delete "
-                f"{recorder.folder.root / PARTS / f'{chunk}.npz'} and run the same command again"
+                f"{root / name} is gone or cut short: delete {root / part_path(chunk)} and run the same command again"
             )

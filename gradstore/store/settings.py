@@ -1,43 +1,84 @@
-"""What a data set and a checkpoint group say of themselves in their ``zarr.json``."""
+"""What a data set and each of its directions say of themselves in their ``zarr.json``."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any
+from typing import Any, Self
 
-from gradstore.errors import CorruptError
-from gradstore.records import CheckpointIdentity, canonical_json, digest
-from gradstore.store.arrays import ArraySpec, rows_per_chunk
+import numpy as np
+
+from gradstore.errors import CorruptError, UsageError
+from gradstore.records import canonical_json
+from gradstore.store.arrays import CHUNK_BYTES, LARGEST_CHUNK, ArraySpec, rows_per_chunk
 from gradstore.store.encodings import ENCODINGS, encoding
-from gradstore.store.files import Folder
-from gradstore.store.layout import METADATA, check_name, group_document, parse_group, plain_json
+from gradstore.store.layout import CONTENT_BYTES, NUMBER_COLUMNS, check_name, group_document, plain_json
 
-__all__ = ["Settings", "comparability", "identity_document", "read_identity"]
+__all__ = ["Settings", "VectorSettings", "check_chunks", "wanted"]
 
 _PROVENANCE = "provenance"
-_DECISIVE = (
-    "base_digest",
-    "adapter_digest",
-    "tokenizer_digest",
-    "template_digest",
-    "parameters",
-    "projection",
-)
+
+
+@dataclass(frozen=True, slots=True)
+class VectorSettings:
+    """How the rows of a direction are kept.
+
+    Attributes
+    ----------
+    dim : int
+        Numbers of a row.
+    encoding : str
+    """
+
+    dim: int
+    encoding: str
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of an encoded row."""
+        return self.dim * np.dtype(encoding(self.encoding).dtype).itemsize
+
+    @property
+    def scalars(self) -> tuple[str, ...]:
+        """What is kept of each row beside its codes."""
+        return ("norm", "scale") if encoding(self.encoding).scaled else ("norm",)
+
+    def gradient(self, settings: Settings) -> ArraySpec:
+        """The array that holds the codes."""
+        return ArraySpec((settings.rows, self.dim), settings.chunk_rows, encoding(self.encoding).dtype)
+
+    def document(self) -> bytes:
+        """``zarr.json`` of the direction's group."""
+        return group_document(asdict(self))
+
+    @classmethod
+    def parse(cls, stored: Mapping[str, Any], where: object) -> Self:
+        """Inverse of `document`; fields of later versions are ignored.
+
+        Raises
+        ------
+        CorruptError
+            If something is missing or cannot be.
+        """
+        dim, kind = stored.get("dim"), stored.get("encoding")
+        if type(dim) is not int or dim < 1 or not isinstance(kind, str) or kind not in ENCODINGS:
+            raise CorruptError(f"{where} does not describe a direction: dim {dim!r}, encoding {kind!r}")
+        return cls(dim, kind)
+
+    def differences(self, other: VectorSettings, here: str = "now") -> list[str]:
+        """One phrase for every setting in which `other` differs from these stored ones."""
+        return _differences(asdict(self), asdict(other), here)
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Everything that decides a data set's bytes beside its content.
+    """Everything that decides a data set's bytes beside its content and its directions.
 
     Attributes
     ----------
-    rows, dim : int
+    rows : int
     chunk_rows : int
         Rows of a chunk.
-    encoding : str
-    directions : tuple of str
-        Sorted.
     content_digest : str
         Digest of the rows it is made from.
     attributes : Mapping
@@ -46,35 +87,39 @@ class Settings:
     """
 
     rows: int
-    dim: int
     chunk_rows: int
-    encoding: str
-    directions: tuple[str, ...]
     content_digest: str
     attributes: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def chunks(self) -> list[range]:
         """Rows of each chunk."""
-        spec = self.gradient
-        return [spec.rows(index) for index in range(spec.chunks)]
+        return [self.span(chunk) for chunk in range(-(-self.rows // self.chunk_rows))]
+
+    def span(self, chunk: int) -> range:
+        """Rows of one chunk."""
+        return range(chunk * self.chunk_rows, min((chunk + 1) * self.chunk_rows, self.rows))
+
+    def column(self, name: str) -> ArraySpec:
+        """The array of a column of numbers."""
+        tail = (CONTENT_BYTES,) if name == "contents" else ()
+        return self._whole(NUMBER_COLUMNS[name], tail)
 
     @property
-    def gradient(self) -> ArraySpec:
-        """The array that holds the codes of a direction."""
-        return ArraySpec((self.rows, self.dim), self.chunk_rows, encoding(self.encoding).dtype)
+    def scalars(self) -> ArraySpec:
+        """The array of a direction's norms or scales."""
+        return self._whole("float32", ())
 
-    def column(self, dtype: str) -> ArraySpec:
-        """The array of a column of numbers."""
-        probe = ArraySpec((self.rows,), 1, dtype)
-        return ArraySpec((self.rows,), rows_per_chunk(self.rows, probe.chunk_bytes), dtype)
+    def _whole(self, dtype: str, tail: tuple[int, ...]) -> ArraySpec:
+        row = ArraySpec((self.rows, *tail), 1, dtype).chunk_bytes
+        return ArraySpec((self.rows, *tail), rows_per_chunk(self.rows, row), dtype)
 
     def document(self) -> bytes:
         """``zarr.json`` of the data set's group."""
         return group_document(asdict(self))
 
     @classmethod
-    def parse(cls, stored: Mapping[str, Any], where: object) -> Settings:
+    def parse(cls, stored: Mapping[str, Any], where: object) -> Self:
         """Inverse of `document`; fields of later versions are ignored.
 
         Raises
@@ -83,29 +128,18 @@ class Settings:
             If something is missing or cannot be.
         """
         try:
-            known = {f.name: stored[f.name] for f in fields(cls)}
-            known["directions"] = tuple(check_name("direction", name) for name in known["directions"])
-            settings = cls(**known)
-            sizes = (settings.rows, settings.dim, settings.chunk_rows)
-            whole = (
-                all(type(size) is int and size > 0 for size in sizes) and settings.chunk_rows <= settings.rows
-            )
-        except (KeyError, TypeError, ValueError) as error:
+            settings = cls(**{f.name: stored[f.name] for f in fields(cls)})
+        except KeyError as error:
             raise CorruptError(f"{where} does not describe a data set ({error})") from None
-        if not whole or settings.encoding not in ENCODINGS or not isinstance(settings.attributes, dict):
-            raise CorruptError(
-                f"{where} does not describe a data set: {sizes}, encoding {settings.encoding!r}"
-            )
+        sizes = (settings.rows, settings.chunk_rows)
+        whole = all(type(size) is int and size > 0 for size in sizes) and sizes[1] <= sizes[0]
+        if not whole or not isinstance(settings.attributes, dict):
+            raise CorruptError(f"{where} does not describe a data set: rows and rows of a chunk are {sizes}")
         return settings
 
-    def differences(self, other: Settings) -> list[str]:
+    def differences(self, other: Settings, here: str = "now") -> list[str]:
         """One phrase for every setting in which `other` differs from these stored ones."""
-        mine, theirs = self._flat(), other._flat()
-        return [
-            f"{name} is {_short(mine.get(name))} there, {_short(theirs.get(name))} now"
-            for name in dict.fromkeys([*mine, *theirs])
-            if mine.get(name) != theirs.get(name)
-        ]
+        return _differences(self._flat(), other._flat(), here)
 
     def _flat(self) -> dict[str, Any]:
         plain = asdict(self)
@@ -114,42 +148,59 @@ class Settings:
         return {**plain, **{f"attribute {name}": value for name, value in attributes.items()}}
 
 
-def _short(value: Any) -> str:
-    text = value if isinstance(value, str) else canonical_json(value).decode()
-    return text if len(text) <= 60 else f"{text[:57]}…"
-
-
-def comparability(identity: CheckpointIdentity) -> str:
-    """Digest of what `CheckpointIdentity.differences` compares; a sealed data set is tied to it."""
-    plain = identity.to_json()
-    return digest(canonical_json({name: plain[name] for name in _DECISIVE}))
-
-
-def identity_document(identity: CheckpointIdentity) -> bytes:
-    """``zarr.json`` of a checkpoint group."""
-    plain = plain_json(identity.to_json(), "the checkpoint's identity")
-    return group_document({"identity": plain, "digest": digest(canonical_json(plain))})
-
-
-def read_identity(folder: Folder) -> CheckpointIdentity | None:
-    """Identity of a checkpoint group; None if there is no group.
+def wanted(
+    *,
+    rows: int,
+    directions: Mapping[str, int],
+    encoding: str,
+    chunk_rows: int | None,
+    content_digest: str = "",
+    attributes: Mapping[str, Any] | None = None,
+) -> tuple[Settings, dict[str, VectorSettings]]:
+    """Settings of a data set and of its directions (name → dim) from arguments, refused where they cannot be right.
 
     Raises
     ------
-    CorruptError
-        If it is damaged.
+    UsageError
+        If a name, a number or an attribute cannot be stored.
     """
-    data = folder.get(METADATA)
-    if data is None:
-        return None
-    where = folder.root / METADATA
-    stored = parse_group(data, where)
-    plain = stored.get("identity")
-    if not isinstance(plain, dict) or digest(canonical_json(plain)) != stored.get("digest"):
-        raise CorruptError(
-            f"{where} holds no intact identity of a checkpoint: restore it from a copy of the store"
+    names = {check_name("direction", name): dim for name, dim in sorted(directions.items())}
+    if not names:
+        raise UsageError("a data set needs at least one direction")
+    if rows < 1 or min(names.values()) < 1:
+        raise UsageError(
+            f"a data set needs rows and numbers, not {rows} rows of {min(names.values())} numbers"
         )
-    try:
-        return CheckpointIdentity.from_json(plain)
-    except (KeyError, TypeError, ValueError) as error:
-        raise CorruptError(f"{where} holds no identity of a checkpoint ({error})") from None
+    kind = _encoding(encoding)
+    vectors = {name: VectorSettings(dim, kind) for name, dim in names.items()}
+    widest = max(each.row_bytes for each in vectors.values())
+    size = max(1, CHUNK_BYTES // widest) if chunk_rows is None else chunk_rows
+    settings = Settings(rows, min(rows, size), content_digest, plain_json(attributes or {}, "attributes"))
+    check_chunks(settings, vectors)
+    return settings, vectors
+
+
+def check_chunks(settings: Settings, vectors: Mapping[str, VectorSettings]) -> None:
+    """Refuse chunks that no reader admits."""
+    largest = max(each.row_bytes for each in vectors.values()) * settings.chunk_rows
+    if settings.chunk_rows < 1 or largest > LARGEST_CHUNK:
+        raise UsageError(
+            f"chunk_rows must be at least 1 and a chunk at most 1 GiB, not {settings.chunk_rows} rows"
+        )
+
+
+def _encoding(name: str) -> str:
+    return encoding(name).name
+
+
+def _differences(mine: Mapping[str, Any], theirs: Mapping[str, Any], here: str) -> list[str]:
+    return [
+        f"{name} is {_short(mine.get(name))} there, {_short(theirs.get(name))} {here}"
+        for name in dict.fromkeys([*mine, *theirs])
+        if mine.get(name) != theirs.get(name)
+    ]
+
+
+def _short(value: Any) -> str:
+    text = value if isinstance(value, str) else canonical_json(value).decode()
+    return text if len(text) <= 60 else f"{text[:57]}…"

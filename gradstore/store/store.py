@@ -6,27 +6,17 @@ import os
 from pathlib import Path
 from typing import Any
 
-from gradstore.errors import IncompatibleError, IncompleteError, StoreNotFoundError, UsageError
+from gradstore.errors import GradstoreError, IncompleteError, StoreNotFoundError, UsageError
 from gradstore.records import CheckpointIdentity
 from gradstore.registry import unknown_name
-from gradstore.store.dataset import Dataset
-from gradstore.store.files import Folder, Lock
-from gradstore.store.layout import (
-    CHECKPOINTS,
-    FORMAT,
-    LOCK,
-    MANIFEST,
-    METADATA,
-    group_document,
-    is_name,
-    parse_group,
-)
-from gradstore.store.manifest import Sealed, check_format, read_manifest
-from gradstore.store.overview import store_info, store_text
-from gradstore.store.parts import chunk_progress
-from gradstore.store.settings import Settings, identity_document, read_identity
+from gradstore.store.dataset import Dataset, open_dataset
+from gradstore.store.files import Folder
+from gradstore.store.identity import read_identity
+from gradstore.store.layout import CHECKPOINTS, FORMAT, MANIFEST, METADATA, is_name, parse_group
+from gradstore.store.manifest import check_format
+from gradstore.store.overview import dataset_info, overview, unfinished_info
 
-__all__ = ["Store", "create_store", "join_checkpoint", "open_store"]
+__all__ = ["Store", "open_store"]
 
 
 class Store:
@@ -126,26 +116,51 @@ class Store:
         known = self.datasets(checkpoint)
         if name not in known:
             raise StoreNotFoundError(f"{self.path}, {checkpoint}: {unknown_name('data set', name, known)}")
-        folder = self.folder.at(f"{CHECKPOINTS}/{checkpoint}/{name}")
-        manifest = read_manifest(folder)
-        if manifest is None:
-            done, chunks = chunk_progress(folder)
-            raise IncompleteError(
-                f"data set {name!r} of {checkpoint!r} in {self.path} is not finished: run the same "
-                f"`gradstore extract` command again to finish it ({done} of {chunks} chunks done)"
-            )
-        sealed = Sealed(folder, manifest)
-        settings = Settings.parse(sealed.group(), folder.root / METADATA)
-        return Dataset(
-            sealed, settings, name=name, checkpoint=checkpoint, identity=identity, verified=self._verified
+        dataset = open_dataset(
+            self.folder.at(f"{CHECKPOINTS}/{checkpoint}/{name}"),
+            name=name,
+            checkpoint=checkpoint,
+            identity=identity,
+            verified=self._verified,
         )
+        if not dataset.directions:
+            raise dataset.incomplete()
+        return dataset
 
     def info(self) -> dict[str, Any]:
-        """Everything `repr` shows and more, as JSON values."""
-        return store_info(self)
+        """Checkpoints, data sets, graphs and selections as JSON values; what `repr` shows and more."""
+        checkpoints = [self._checkpoint_info(name) for name in self.checkpoints]
+        return {
+            "path": str(self.path),
+            "format": FORMAT,
+            "bytes": sum(dataset.get("bytes", 0) for each in checkpoints for dataset in each["datasets"]),
+            "checkpoints": checkpoints,
+            "graphs": list(self.graphs),
+            "selections": list(self.selections),
+        }
 
     def __repr__(self) -> str:
-        return store_text(self)
+        return overview(self.info())
+
+    def _checkpoint_info(self, name: str) -> dict[str, Any]:
+        try:
+            identity: dict[str, Any] = {"identity": self.identity(name).to_json()}
+        except GradstoreError as error:
+            identity = {"problem": str(error)}
+        return {
+            "name": name,
+            **identity,
+            "datasets": [self._dataset_info(each, name) for each in self.datasets(name)],
+        }
+
+    def _dataset_info(self, name: str, checkpoint: str) -> dict[str, Any]:
+        """One data set; an unfinished one has its progress instead of numbers, a damaged one a ``problem``."""
+        try:
+            return dataset_info(self.dataset(name, checkpoint))
+        except IncompleteError:
+            return unfinished_info(self.folder.at(f"{CHECKPOINTS}/{checkpoint}/{name}"))
+        except GradstoreError as error:
+            return {"name": name, "problem": str(error)}
 
     def _groups(self, place: str) -> tuple[str, ...]:
         return tuple(
@@ -196,52 +211,3 @@ def open_store(path: str | os.PathLike[str], *, verified: bool = False) -> Store
         raise StoreNotFoundError(f"{path} is a Zarr group but no gradstore store")
     check_format(ours["format"], where)
     return Store(folder, verified=verified)
-
-
-def create_store(path: str | os.PathLike[str]) -> Store:
-    """Open a store, or create it where there is nothing yet.
-
-    Raises
-    ------
-    UsageError
-        If something else is at `path`.
-    StoreWriteError
-        If the folder cannot be made.
-    """
-    folder = Folder(Path(path))
-    if folder.get(METADATA) is None:
-        if folder.root.is_file() or any(not name.startswith(".") for name in folder.names()):
-            raise UsageError(f"{path} exists and is no gradstore store: choose another path")
-        with Lock(folder, LOCK):
-            if folder.get(METADATA) is None:
-                folder.put(METADATA, group_document({"format": FORMAT}))
-    return open_store(path)
-
-
-def join_checkpoint(store: Store, checkpoint: str, identity: CheckpointIdentity) -> CheckpointIdentity:
-    """Create a checkpoint group, or make sure that the one there is of the same checkpoint.
-
-    Returns
-    -------
-    CheckpointIdentity
-        The stored one.
-
-    Raises
-    ------
-    IncompatibleError
-        If the group's rows cannot be compared with rows of `identity`; the message lists what differs.
-    """
-    place = store.folder.at(f"{CHECKPOINTS}/{checkpoint}")
-    with Lock(store.folder, LOCK):
-        if store.folder.get(f"{CHECKPOINTS}/{METADATA}") is None:
-            store.folder.put(f"{CHECKPOINTS}/{METADATA}", group_document())
-        if place.get(METADATA) is None:
-            place.put(METADATA, identity_document(identity))
-    stored = read_identity(place)
-    differences = stored.differences(identity) if stored else ["its zarr.json is gone"]
-    if stored is None or differences:
-        raise IncompatibleError(
-            f"checkpoint {checkpoint!r} of {store.path} holds rows that cannot be compared with these "
-            f"({'; '.join(differences)}): use another store, or rename the checkpoint folder"
-        )
-    return stored

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from gradstore.errors import GradstoreError
 from gradstore.store.artifacts import read_artifact
+from gradstore.store.dataset import open_dataset
 from gradstore.store.files import Folder
+from gradstore.store.folder import DatasetFolder, begun
 from gradstore.store.layout import ARTEFACTS, CHECKPOINTS, LOCK, MANIFEST, METADATA, parse_group
-from gradstore.store.manifest import Entry, read_manifest
-from gradstore.store.parts import finished, read_part
-from gradstore.store.store import open_store
+from gradstore.store.manifest import Entry, is_sealed, read_manifest
+from gradstore.store.parts import COLUMN_ARRAYS, finished, read_part
+from gradstore.store.store import Store, open_store
 
 __all__ = ["Problem", "verify"]
 
@@ -42,8 +44,8 @@ class Problem:
 def verify(path: str | os.PathLike[str]) -> list[Problem]:
     """Read a whole store and compare it with its manifests.
 
-    Found are objects that are damaged, missing or belong to nothing, data sets that are not finished, and
-    data sets that do not belong to their checkpoint.
+    Found are objects that are damaged, missing or belong to nothing, data sets and directions that are not finished,
+    data sets that do not belong to their checkpoint, and directions that do not belong to their data set.
 
     Returns
     -------
@@ -66,9 +68,7 @@ def verify(path: str | os.PathLike[str]) -> list[Problem]:
             check.known.add(f"{place}/{METADATA}")
             store.identity(checkpoint)
         for name in store.datasets(checkpoint):
-            with check.noting(f"{place}/{name}"):
-                if check.objects(f"{place}/{name}"):
-                    store.dataset(name, checkpoint)
+            check.dataset(store, checkpoint, name)
     for kind in ARTEFACTS:
         for name in getattr(store, kind):
             with check.noting(f"{kind}/{name}"):
@@ -102,25 +102,50 @@ class _Check:
         with self.noting(name):
             parse_group(self.folder.get(name) or b"", name)
 
+    def dataset(self, store: Store, checkpoint: str, name: str) -> None:
+        """Check the columns and every direction of a data set, sealed or not."""
+        place = f"{CHECKPOINTS}/{checkpoint}/{name}"
+        folder = self.folder.at(place)
+        opened = state = None
+        with self.noting(place):
+            if self.objects(place):
+                identity = store.identity(checkpoint)
+                opened = open_dataset(folder, name=name, checkpoint=checkpoint, identity=identity)
+                if not begun(folder):
+                    raise opened.incomplete()
+        with suppress(GradstoreError):  # it was noted what is wrong
+            state = DatasetFolder.read(folder)
+        with self.noting(place):
+            self._parts(state, place)
+        for direction in begun(folder):
+            with self.noting(f"{place}/{direction}"):
+                well = self.objects(f"{place}/{direction}")
+                self._parts(state, place, direction)
+                if well and opened is not None:
+                    opened.digest_of(direction)  # opens it, or says how to go on
+
     def objects(self, place: str) -> bool:
-        """Check all objects of a data set or an artefact; whether all are well."""
+        """Check all objects of a sealed folder; whether all are well, as far as is known."""
         folder = self.folder.at(place)
         self.unknowable.append(f"{place}/")
         manifest = read_manifest(folder)
         if manifest is None:
-            return self._unsealed(folder)
+            return True  # the reader says how to go on
         self.unknowable.pop()
         self.known.add(f"{place}/{MANIFEST}")
         damaged = [self._damaged(folder, place, name, entry) for name, entry in manifest.objects.items()]
         return not any(damaged)
 
-    def _unsealed(self, folder: Folder) -> bool:
-        """Check the finished chunks; whether the rest may be left to the reader, who says how to resume."""
-        place = folder.root.relative_to(self.folder.root).as_posix()
-        for chunk in sorted(finished(folder)):
-            for name, entry in read_part(folder, chunk).objects.items():
-                self._damaged(folder, place, name, entry)
-        return True
+    def _parts(self, state: DatasetFolder | None, place: str, direction: str = "") -> None:
+        """Check the finished chunks of a direction, or of the columns, that is not sealed."""
+        if state is None or is_sealed(state.of(direction)):
+            return
+        folder, chunks = state.of(direction), state.settings.chunks
+        names = state.vectors[direction].scalars if direction else COLUMN_ARRAYS
+        for chunk in sorted(finished(folder, len(chunks))):
+            part = read_part(folder, chunk, names, len(chunks[chunk]))
+            for name, entry in part.objects.items() if part else ():
+                self._damaged(folder, f"{place}/{direction}", name, entry)
 
     def _damaged(self, folder: Folder, place: str, name: str, entry: Entry) -> bool:
         self.known.add(f"{place}/{name}")

@@ -1,4 +1,4 @@
-"""Figures read calmly, tables align, and progress stays off stdout."""
+"""Figures read calmly, tables align."""
 
 from __future__ import annotations
 
@@ -51,30 +51,3 @@ def test_facts_leave_out_what_is_empty() -> None:
 def test_json_of_numpy_values_and_numbers_that_json_lacks(capsys: pytest.CaptureFixture[str]) -> None:
     console.emit_json({"a": np.float32(0.5), "b": np.arange(2), "c": float("nan"), "d": np.array([np.inf])})
     assert json.loads(capsys.readouterr().out) == {"a": 0.5, "b": [0, 1], "c": None, "d": [None]}
-
-
-def test_progress_without_a_terminal_is_a_line_now_and_then(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    clock = iter(np.arange(0.0, 1000.0, 10.0))
-    monkeypatch.setattr(console.time, "monotonic", lambda: float(next(clock)))
-    with console.progress(100, "tokens", "extract") as bar:
-        for _ in range(10):
-            bar.update(10)
-    shown = capsys.readouterr()
-    assert shown.out == ""
-    assert len(shown.err.splitlines()) == 4
-    assert shown.err.splitlines()[0] == "extract: 30 of 100 tokens (30.0 %), about 1 min 10 s left"
-    assert shown.err.splitlines()[-1] == "extract: 100 of 100 tokens in 1 min 50 s"
-
-
-def test_progress_on_a_terminal_is_a_bar(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(console.sys.stderr, "isatty", lambda: True)
-    with console.progress(10, "rows", "graph") as bar:
-        bar.update(10)
-    shown = capsys.readouterr()
-    assert shown.out == ""
-    assert "100%" in shown.err
-    assert "rows" in shown.err

@@ -139,6 +139,25 @@ def test_interrupted_extract_prints_the_line_that_resumes(run, monkeypatch: pyte
     )
 
 
+def test_an_interrupted_merge_prints_the_line_that_resumes(run, monkeypatch: pytest.MonkeyPatch) -> None:
+    from gradstore_cli.commands import store
+
+    def interrupt(**_options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(store.command.commands["merge"], "callback", interrupt)
+    result = run("store", "merge", "grads.zarr", "part 1.zarr")
+    assert result.exit_code == 130
+    assert result.stderr.splitlines()[-1] == "To continue: gradstore store merge grads.zarr 'part 1.zarr'"
+
+
+def test_a_file_that_ends_too_early_is_no_interruption(run, raising) -> None:
+    raising(EOFError("Compressed file ended"))
+    result = run("env")
+    assert result.exit_code == 1
+    assert "Compressed file ended" in result.stderr
+
+
 def test_other_interrupted_commands_promise_no_resume(run, raising) -> None:
     raising(KeyboardInterrupt())
     result = run("env")

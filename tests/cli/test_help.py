@@ -39,7 +39,7 @@ def test_every_command_has_help_that_fits_a_line_and_an_example(named: tuple[str
     result = CliRunner().invoke(cli, [*name.split(), "--help"])
     assert result.exit_code == 0
     assert result.stdout.startswith(f"Usage: gradstore {name}".rstrip())
-    assert not name or "..." not in command.get_short_help_str(66)
+    assert not name or not command.get_short_help_str(66).endswith("...")
     assert examples(command)
 
 
@@ -65,6 +65,17 @@ def test_every_command_takes_json_and_debug(named: tuple[str, click.Command]) ->
     if not isinstance(named[1], click.Group):
         names = [text for option in named[1].params for text in option.opts]
         assert {"--json", "--debug"} <= set(names)
+
+
+def test_sections_name_options_that_exist(named: tuple[str, click.Command]) -> None:
+    names = {text for option in named[1].get_params(click.Context(named[1])) for text in option.opts}
+    sections = getattr(named[1], "sections", {})
+    assert {option for options in sections.values() for option in options.split()} <= names
+
+
+def test_help_keeps_to_100_columns(named: tuple[str, click.Command]) -> None:
+    result = CliRunner().invoke(cli, [*named[0].split(), "--help"], terminal_width=100)
+    assert max(map(len, result.stdout.splitlines())) <= 100
 
 
 def test_help_lists_every_command(run) -> None:

@@ -230,6 +230,94 @@ def test_missing_templates_and_tokenizers_are_told(tokenizer: Any) -> None:
         encode(tokenizer, record, "messages", max_length=1)
 
 
+ALTERNATING = (  # as Gemma's: no system turn, and roles in turn
+    "{% for m in messages %}{% if m['role'] == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}"
+    "{% if (m['role'] == 'user') != (loop.index0 % 2 == 0) %}"
+    "{{ raise_exception('\nConversation roles must alternate ' + 'user/assistant/' * 9 + '\nat least') }}{% endif %}"
+    "{% endfor %}"
+) + PLAIN
+
+
+@given(
+    chats=st.lists(CHATS, max_size=6),
+    texts=st.lists(st.tuples(st.text(max_size=20), st.text(max_size=20)), max_size=4),
+    limit=st.integers(2, 60),
+)
+@pytest.mark.parametrize(
+    "template", ["chatml", PLAIN, ALTERNATING], ids=["generation", "prefixes", "refusing"]
+)
+def test_rows_encoded_together_are_encoded_as_one_by_one(
+    tokenizer: Any, template: str, chats: list[Turns], texts: list[tuple[str, str]], limit: int
+) -> None:
+    def same(a: Example, b: Example) -> bool:
+        return (
+            np.array_equal(a.input_ids, b.input_ids)
+            and np.array_equal(a.labels, b.labels)
+            and (
+                (a.reason, a.truncated, a.input_ids.dtype, a.labels.dtype)
+                == (b.reason, b.truncated, b.input_ids.dtype, b.labels.dtype)
+            )
+        )
+
+    rows = [row(prompt=chat[:1], completion=chat[1:]) for chat in chats]
+    rows += [row(prompt=prompt, completion=completion) for prompt, completion in texts]
+    rows = rows[::2] + rows[1::2]
+    chat = ChatTokenizer(tokenizer, template=template, max_length=limit)
+    together = chat.encode_all(rows, "prompt-completion")
+    alone = [chat.encode(one, "prompt-completion") for one in rows]
+    assert len(together) == len(rows)
+    assert all(map(same, together, alone))
+
+
+def test_more_text_than_one_batch_holds_is_encoded_whole(tokenizer: Any) -> None:
+    texts = ["the cat " * count for count in (30_000, 1, 40_000, 0, 20_000, 5)]
+    examples = ChatTokenizer(tokenizer, template=None, max_length=10**6).encode_all(
+        [row(text=text) for text in texts], "text"
+    )
+    decoded = [tokenizer.decode(example.input_ids, skip_special_tokens=True) for example in examples]
+    assert decoded == texts
+
+
+@pytest.mark.parametrize(
+    ("roles", "reason"),
+    [
+        (["system", "user", "assistant"], "chat template: System role not supported"),
+        (
+            ["user", "user", "assistant"],
+            "chat template: Conversation roles must alternate user/assistant/user/ass",
+        ),
+        (["user", "assistant"], ""),
+    ],
+)
+def test_a_conversation_that_the_template_refuses_is_a_row_without_a_learned_token(
+    tokenizer: Any, roles: list[str], reason: str
+) -> None:
+    turns = [{"role": role, "content": "x"} for role in roles]
+    example = encode(tokenizer, row(messages=turns), "messages", ALTERNATING)
+    assert example.reason[:68] == reason[:68]
+    assert len(example.reason) <= 80
+    assert "\n" not in example.reason
+    assert (len(example.input_ids) == 0) == bool(reason)
+
+
+def test_a_turn_that_only_some_conversations_hide_is_the_fault_of_the_row(tokenizer: Any) -> None:
+    template = "{{ messages | length if messages | length > 3 }}" + PLAIN
+    turns = [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}]
+    assert encode(tokenizer, row(messages=turns), "messages", template).reason == ""
+    example = encode(tokenizer, row(messages=turns * 2), "messages", template)
+    assert example.reason == "chat template: writes turns differently when others follow"
+
+
+@pytest.mark.parametrize(
+    "template", ["{% for %}", "{{ messages | nonsense }}", "{{ messages.__class__.__mro__ }}"]
+)
+def test_templates_that_are_none_are_refused(tokenizer: Any, template: str) -> None:
+    record = row(messages=[{"role": "assistant", "content": "x"}])
+    with pytest.raises(DataError, match=r"f:1: the chat template cannot write .*--chat-template") as caught:
+        encode(tokenizer, record, "messages", template)
+    assert "\n" not in str(caught.value)
+
+
 def test_templates_that_rewrite_earlier_turns_are_refused(tokenizer: Any) -> None:
     template = "{{ messages | length }}" + PLAIN
     turns = [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}]

@@ -18,6 +18,15 @@ ROWS: list[dict[str, Any]] = [
 ]
 
 
+def records(path: Path) -> list[dict[str, Any]]:
+    return [record for _, record, _, _ in read_records(path)]
+
+
+def places(path: Path) -> list[str]:
+    reading = read_records(path)
+    return [reading.where(number) for number, *_ in reading]
+
+
 def lines(rows: list[dict[str, Any]]) -> bytes:
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
 
@@ -85,21 +94,21 @@ WRITERS = [
 
 @pytest.mark.parametrize("write", WRITERS)
 def test_every_kind_of_file_gives_the_same_records(write: Callable[[Path], Path], tmp_path: Path) -> None:
-    assert [record for _, record in read_records(write(tmp_path / "rows"))] == ROWS
+    assert records(write(tmp_path / "rows")) == ROWS
 
 
 def test_records_know_their_line_or_row(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text('{"text": "a"}\n\n  \n{"text": "b"}\n')
-    assert [where for where, _ in read_records(path)] == [f"{path}:1", f"{path}:4"]
+    assert places(path) == [f"{path}:1", f"{path}:4"]
     path = write_parquet(tmp_path / "rows")
-    assert [where for where, _ in read_records(path)] == [f"{path} row {n}" for n in (1, 2, 3)]
+    assert places(path) == [f"{path} row {n}" for n in (1, 2, 3)]
 
 
 def test_byte_order_mark_and_windows_line_ends_are_no_content(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_bytes(b'\xef\xbb\xbf{"text": "a"}\r\n{"text": "b"}\r\n')
-    assert [record["text"] for _, record in read_records(path)] == ["a", "b"]
+    assert [record["text"] for record in records(path)] == ["a", "b"]
 
 
 def test_json_columns_of_datasets_come_back_as_values(tmp_path: Path) -> None:
@@ -113,7 +122,7 @@ def test_json_columns_of_datasets_come_back_as_values(tmp_path: Path) -> None:
     made.save_to_disk(str(tmp_path / "folder"))
     made.to_parquet(str(tmp_path / "rows.parquet"))
     for path in (tmp_path / "folder", tmp_path / "rows.parquet"):
-        assert [record for _, record in read_records(path)] == rows
+        assert records(path) == rows
 
 
 @pytest.mark.parametrize(
@@ -146,17 +155,17 @@ def test_broken_files_are_named_with_line_and_way_out(
 ) -> None:
     (tmp_path / name).write_bytes(data)
     with pytest.raises(DataError, match=message) as caught:
-        list(read_records(tmp_path / name))
+        records(tmp_path / name)
     assert "\n" not in str(caught.value)
 
 
 def test_missing_files_and_foreign_folders_are_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"none\.jsonl: cannot be read: No such file"):
-        list(read_records(tmp_path / "none.jsonl"))
+        records(tmp_path / "none.jsonl")
     with pytest.raises(DataError, match=r"a folder without state\.json"):
-        list(read_records(tmp_path))
+        records(tmp_path)
     for split in ("test", "train"):
         (tmp_path / split).mkdir()
     (tmp_path / "dataset_dict.json").write_text("{}")
     with pytest.raises(DataError, match=r"holds the splits test, train; name one, such as .*/test"):
-        list(read_records(tmp_path))
+        records(tmp_path)

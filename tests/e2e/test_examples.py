@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+import gradstore
 from gradstore.select import select
 from gradstore.testing import tiny_store
 
@@ -39,3 +43,122 @@ def test_the_plug_in_is_usable_from_its_file(tmp_path: Path) -> None:
     )
     assert len(picked) == 4
     assert picked.config["parameters"] == {"half_length": 7}
+
+
+# What a cluster does, as far as the scripts can tell: an array's tasks run at once, a requeued one runs again, and the
+# first task that has finished a chunk is pre-empted.
+SBATCH = """#!/usr/bin/env bash
+count=1
+for word; do case $word in --array=1-*) count=${word#--array=1-} ;; esac; done
+script=${!#}
+job=$((100 + $(ls "$CLUSTER" | wc -l)))
+: > "$CLUSTER/job-$job"
+export SLURM_ARRAY_JOB_ID=$job SLURM_ARRAY_TASK_MIN=1 SLURM_ARRAY_TASK_COUNT=$count
+for task in $(seq "$count"); do
+  (
+    export SLURM_ARRAY_TASK_ID=$task SLURM_JOB_ID=$job-$task
+    code=0; bash "$script" || code=$?
+    if [[ -e $CLUSTER/requeue-$SLURM_JOB_ID ]]; then code=0; bash "$script" || code=$?; fi
+    exit "$code"
+  ) 1>&2 &
+  tasks+=($!)
+done
+for task in "${tasks[@]}"; do wait "$task" || exit 1; done
+echo "$job"
+"""
+SRUN = """#!/usr/bin/env bash
+export SLURM_PROCID=0 SLURM_NTASKS=1 SLURM_LOCALID=0
+"$@" &
+if mkdir "$CLUSTER/preempted" 2>/dev/null; then
+  while kill -0 $! 2>/dev/null && ! compgen -G "$3/checkpoints/*/*/*/parts/*.npz" >/dev/null; do sleep 0.01; done
+  kill -TERM $!
+fi
+wait $!
+"""
+SCONTROL = """#!/usr/bin/env bash
+[[ $1 == requeue ]] && : > "$CLUSTER/requeue-$2"
+"""
+
+
+@pytest.fixture
+def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_run: Path, token_rows: Path) -> Path:
+    """A folder with SLURM's commands on PATH, and the environment that the scripts ask for."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for name, text in (("sbatch", SBATCH), ("srun", SRUN), ("scontrol", SCONTROL)):
+        (folder / name).write_text(text)
+        (folder / name).chmod(0o755)
+    state = tmp_path / "cluster"
+    state.mkdir()
+    environment = {
+        "PATH": os.pathsep.join([str(folder), str(Path(sys.executable).parent), os.environ["PATH"]]),
+        "CLUSTER": state,
+        "STORE": tmp_path / "grads.zarr",
+        "PARTS": tmp_path / "parts",
+        "TMPDIR": tmp_path,
+        "RUN": tiny_run / "run" / "checkpoint-8",
+        "POOL": token_rows,
+        "TARGET": token_rows,
+        "OUT": tmp_path / "picked.jsonl",
+        "OPTIONS": "--dim 256 --chunk-rows 2 --device cpu",
+        "FRACTION": "0.1",
+        "TASKS": 2,
+        "OMP_NUM_THREADS": 1,
+    }
+    for name, value in environment.items():
+        monkeypatch.setenv(name, str(value))
+    (tmp_path / "parts").mkdir()
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def whole(tiny_run: Path, token_rows: Path, tmp_path_factory: pytest.TempPathFactory) -> gradstore.Store:
+    """The store as one process makes it."""
+    path = tmp_path_factory.mktemp("whole") / "s.zarr"
+    job = {
+        "checkpoints": [tiny_run / "run" / "checkpoint-8"],
+        "data": token_rows,
+        "dim": 256,
+        "chunk_rows": 2,
+    }
+    gradstore.extract(path, **job, name="pool", device="cpu")
+    gradstore.extract(path, **job, name="target", target=True, device="cpu")
+    return gradstore.open(path)
+
+
+def digests(store: gradstore.Store) -> dict[str, tuple[str, ...]]:
+    """What identifies every byte of each data set."""
+    found = {name: store.dataset(name) for name in store.datasets()}
+    return {
+        name: (each.digest, *(each.digest_of(direction) for direction in each.directions))
+        for name, each in found.items()
+    }
+
+
+@pytest.mark.parametrize("script", ["submit.sh", "submit_parts.sh"])
+def test_slurm_tasks_of_which_one_is_pre_empted_give_the_store_of_one_process(
+    script: str, cluster: Path, whole: gradstore.Store
+) -> None:
+    done = subprocess.run(
+        [EXAMPLES / "slurm" / script], capture_output=True, text=True, check=False, cwd=cluster
+    )
+    assert done.returncode == 0, done.stderr
+    assert "stopped by SIGTERM" in done.stderr
+    assert len(list((cluster / "cluster").glob("requeue-*"))) == 1
+    assert digests(gradstore.open(cluster / "grads.zarr")) == digests(whole)
+    assert len((cluster / "picked.jsonl").read_text().splitlines()) == 6
+
+
+def test_ray_tasks_give_the_store_of_one_process(
+    tmp_path: Path, tiny_run: Path, token_rows: Path, whole: gradstore.Store
+) -> None:
+    pytest.importorskip("ray")
+    command = [
+        sys.executable, EXAMPLES / "ray" / "extract.py", tmp_path / "grads.zarr",
+        "--checkpoint", tiny_run / "run" / "checkpoint-8", "--data", token_rows, "--name", "pool",
+        "--parts", tmp_path / "parts", "--count", "2", "--gpus", "0", "--dim", "256", "--chunk-rows", "2",
+    ]  # fmt: skip
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert digests(gradstore.open(tmp_path / "grads.zarr"))["pool"] == digests(whole)["pool"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,10 @@ from torch import nn
 
 from gradstore.checkpoint import find_checkpoints, load_model
 from gradstore.checkpoint.load import LoadedModel
+from gradstore.gradients import output
 from gradstore.gradients.engine import GradientEngine
 from gradstore.records import Example
+from tests.architectures import ARCHITECTURES
 
 
 def examples(count: int, vocabulary: int = 64, seed: int = 0) -> list[Example]:
@@ -26,25 +29,35 @@ def examples(count: int, vocabulary: int = 64, seed: int = 0) -> list[Example]:
     return made
 
 
-def run(loaded: LoadedModel, batch: list[Example]) -> tuple[torch.Tensor, torch.Tensor]:
+def run(
+    loaded: LoadedModel, batch: list[Example], *, checkpointing: bool = False
+) -> tuple[torch.Tensor, torch.Tensor]:
     found: dict[int, torch.Tensor] = {}
-    with GradientEngine(loaded) as engine:
-        losses = engine.run(batch, lambda parameter, gradients: found.__setitem__(parameter, gradients))
-    return losses, torch.cat([found[i] for i in range(len(found))], dim=1)
+    with GradientEngine(loaded, checkpointing=checkpointing) as engine:
+        result = engine.run(batch, lambda layer, gradients: found.__setitem__(layer, gradients))
+    return result.losses, torch.cat([found[i] for i in range(len(found))], dim=1)
 
 
-def reference(model: nn.Module, example: Example) -> tuple[float, torch.Tensor]:
-    """Autograd on a batch of one in float64, with transformers' own loss."""
-    double = model.double()
+def reference(
+    loaded: LoadedModel, example: Example, dtype: torch.dtype = torch.float64
+) -> tuple[float, torch.Tensor]:
+    """Autograd on a batch of one, with transformers' own loss; gradients as (d_out, d_in)."""
+    model = loaded.model
+    double = model.to(dtype)
     tokens = torch.from_numpy(example.input_ids.astype(np.int64))[None]
     labels = torch.from_numpy(example.labels.astype(np.int64))[None]
     double.zero_grad()
     loss = double(input_ids=tokens, labels=labels).loss
     loss.backward()
-    gradient = torch.cat([p.grad.flatten() for p in double.parameters() if p.requires_grad])
+    gradient = torch.cat([as_rows(layer).flatten() for layer in loaded.linears.values()])
     double.zero_grad()
     model.float()
     return loss.item(), gradient
+
+
+def as_rows(layer: nn.Module) -> torch.Tensor:
+    grad: torch.Tensor = layer.weight.grad  # type: ignore[assignment, union-attr]
+    return grad.T if type(layer).__name__ == "Conv1D" else grad
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +69,7 @@ def test_rows_equal_autograd_one_example_at_a_time(loaded: LoadedModel) -> None:
     batch = examples(9)
     losses, rows = run(loaded, batch)
     for position, example in enumerate(batch):
-        loss, gradient = reference(loaded.model, example)
+        loss, gradient = reference(loaded, example)
         assert losses[position] == pytest.approx(loss, rel=1e-5)
         assert (rows[position] - gradient).norm() / gradient.norm() < 1e-5
 
@@ -81,45 +94,63 @@ def test_model_is_restored_when_the_engine_leaves(loaded: LoadedModel) -> None:
     assert all(p.grad is None for p in loaded.model.parameters())
 
 
-def tiny_model(kind: str) -> nn.Module:
-    from transformers import (
-        AutoModelForCausalLM,
-        GemmaConfig,
-        GPT2Config,
-        MistralConfig,
-        Qwen2Config,
-        Qwen3Config,
-    )
-
-    shape = {"vocab_size": 64, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
-    more = {"intermediate_size": 48, "num_key_value_heads": 2, "head_dim": 8, "max_position_embeddings": 64}
-    configs = {
-        "gpt2": lambda: GPT2Config(vocab_size=64, n_embd=32, n_layer=2, n_head=4, n_positions=64),
-        "gemma": lambda: GemmaConfig(**shape, **more),
-        "mistral": lambda: MistralConfig(**shape, **more),
-        "qwen2": lambda: Qwen2Config(
-            **shape, intermediate_size=48, num_key_value_heads=2, tie_word_embeddings=True
-        ),
-        "qwen3": lambda: Qwen3Config(**shape, **more),
-    }
-    torch.manual_seed(0)
-    return AutoModelForCausalLM.from_config(configs[kind]())
-
-
-@pytest.mark.parametrize("kind", ["gpt2", "gemma", "mistral", "qwen2", "qwen3"])
-def test_rows_equal_autograd_for_every_architecture(kind: str, tmp_path: Path) -> None:
-    from peft import LoraConfig, get_peft_model
-
-    tiny_model(kind).save_pretrained(tmp_path / "base")
-    targets = ["c_attn", "c_proj"] if kind == "gpt2" else ["q_proj", "o_proj", "down_proj"]
-    adapter = get_peft_model(
-        tiny_model(kind),
-        LoraConfig(r=2, target_modules=targets, init_lora_weights=False, fan_in_fan_out=kind == "gpt2"),
-    )
-    adapter.save_pretrained(tmp_path / "adapter")
-    loaded = load_model(find_checkpoints(tmp_path / "adapter")[0], base=str(tmp_path / "base"))
+@pytest.mark.parametrize("parameters", ["lora", "full"])
+@pytest.mark.parametrize("kind", ARCHITECTURES)
+def test_rows_equal_autograd_for_every_architecture(
+    kind: str, parameters: str, architecture: Callable[..., Path]
+) -> None:
+    loaded = load_model(find_checkpoints(architecture(kind))[0], parameters=parameters)
     batch = examples(5, seed=5)
     _, rows = run(loaded, batch)
+    # The kernel of fused experts has no float64.
+    dtype = torch.float32 if kind in ("mixtral", "qwen2-moe", "qwen3-moe") else torch.float64
     for position, example in enumerate(batch):
-        gradient = reference(loaded.model, example)[1]
+        gradient = reference(loaded, example, dtype)[1]
         assert (rows[position] - gradient).norm() / gradient.norm() < 2e-5
+        alone = run(loaded, [example])[1][0]
+        assert (rows[position] - alone).norm() / alone.norm() < 2e-5
+
+
+@pytest.mark.parametrize("parameters", ["lora", "full"])
+@pytest.mark.parametrize("kind", ARCHITECTURES)
+def test_checkpointed_gradients_are_the_same(
+    kind: str, parameters: str, architecture: Callable[..., Path]
+) -> None:
+    loaded = load_model(find_checkpoints(architecture(kind))[0], parameters=parameters)
+    batch = examples(4, seed=6)
+    plain, less = run(loaded, batch)[1], run(loaded, batch, checkpointing=True)[1]
+    assert (plain - less).norm() / plain.norm() < 1e-6
+    assert not any(module.training for module in loaded.model.modules())
+
+
+def test_output_layer_in_pieces_gives_the_same(loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    batch = examples(7, seed=7)
+    losses, rows = run(loaded, batch)
+    monkeypatch.setitem(output.LOGIT_BYTES, "cpu", 1)
+    monkeypatch.setattr(output, "FEWEST_POSITIONS", 5)
+    in_pieces = run(loaded, batch)
+    assert torch.allclose(losses, in_pieces[0], rtol=1e-6)
+    assert (rows - in_pieces[1]).norm() / rows.norm() < 1e-6
+
+
+def test_embedding_is_the_position_weighted_mean_of_the_last_hidden_states(loaded: LoadedModel) -> None:
+    batch = examples(6, seed=8)
+    with GradientEngine(loaded) as engine:
+        found = engine.run(batch, None).embeddings
+    for row, example in zip(found, batch, strict=True):
+        tokens = torch.from_numpy(example.input_ids.astype(np.int64))[None]
+        with torch.no_grad():
+            states = loaded.model(input_ids=tokens, output_hidden_states=True).hidden_states[-1][0].double()
+        weights = torch.arange(1, len(states) + 1, dtype=torch.float64)
+        expected = (weights / weights.sum()) @ states
+        assert (row - expected).norm() / expected.norm() < 1e-6
+
+
+def test_half_precision_rows_point_the_same_way(tiny_run: Path) -> None:
+    batch = examples(6, seed=9)
+    folder = find_checkpoints(tiny_run / "run")[1]
+    exact = run(load_model(folder), batch)[1]
+    for dtype in ("float16", "bfloat16"):
+        rows = run(load_model(folder, dtype=dtype), batch)[1]
+        assert rows.dtype == torch.float32
+        assert torch.cosine_similarity(exact, rows).min() > 0.99, dtype

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+import shutil
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -31,8 +32,12 @@ def gradients(rows: int, dim: int, direction: str, seed: int = 0) -> np.ndarray:
     return matrix
 
 
-def block(span: range, dim: int, directions: tuple[str, ...], seed: int = 0) -> GradientBlock:
+def block(
+    span: range, dims: int | dict[str, int], directions: tuple[str, ...], seed: int = 0
+) -> GradientBlock:
+    """Rows of a span; `dims` of all directions, or of each."""
     rows = list(span)
+    widths = dims if isinstance(dims, dict) else dict.fromkeys(directions, dims)
     valid = np.array([row % 7 != 5 for row in rows])
     return GradientBlock(
         ids=[f"row-{row}" for row in rows],
@@ -43,11 +48,14 @@ def block(span: range, dim: int, directions: tuple[str, ...], seed: int = 0) -> 
         loss=np.array(rows, dtype=np.float32) / 8,
         tokens=np.array(rows, dtype=np.int32),
         valid=valid,
-        gradients={each: gradients(span.stop, dim, each, seed)[span.start :] for each in directions},
+        truncated=np.array([row % 4 == 1 for row in rows]),
+        contents=np.array([[row % 256] * 12 for row in rows], dtype=np.uint8),
+        gradients={each: gradients(span.stop, widths[each], each, seed)[span.start :] for each in directions},
     )
 
 
 def settings(**changes: Any) -> dict[str, Any]:
+    """Arguments of `DatasetWriter.open`; directions may be named without their dim."""
     given: dict[str, Any] = {
         "checkpoint": "step-1",
         "name": "pool",
@@ -58,19 +66,32 @@ def settings(**changes: Any) -> dict[str, Any]:
         "content_digest": "c" * 32,
         "attributes": {"target": False},
     }
-    given["identity"] = identity(changes.pop("dim", 16))
-    return given | changes
+    dim = changes.pop("dim", 16)
+    given["identity"] = identity(dim)
+    given |= changes
+    if not isinstance(given["directions"], dict):
+        given["directions"] = dict.fromkeys(given["directions"], dim)
+    return given
+
+
+def fill(writer: DatasetWriter, chunks: Iterable[int], seed: int = 0) -> None:
+    """Write chunks."""
+    dims = {each: vectors.dim for each, vectors in writer.dataset.vectors.items()}
+    for chunk in chunks:
+        writer.write(chunk, block(writer.chunks[chunk], dims, writer.directions, seed))
 
 
 def write(path: Path, *, seed: int = 0, **changes: Any) -> Dataset:
-    given = settings(**changes)
-    with DatasetWriter.open(path, **given) as writer:
-        for chunk in writer.missing():
-            span = writer.chunks[chunk]
-            writer.write(
-                chunk, block(span, given["identity"].projection.dim, writer.settings.directions, seed)
-            )
+    """Write a data set and seal it."""
+    with DatasetWriter.open(path, **settings(**changes)) as writer:
+        fill(writer, writer.missing(), seed)
         return writer.seal()
+
+
+def write_some(path: Path, chunks: Iterable[int], *, seed: int = 0, **changes: Any) -> None:
+    """Write some chunks of a data set."""
+    with DatasetWriter.open(path, **settings(**changes)) as writer:
+        fill(writer, chunks, seed)
 
 
 def objects(path: Path) -> dict[str, bytes]:
@@ -79,13 +100,13 @@ def objects(path: Path) -> dict[str, bytes]:
     }
 
 
-def resign(folder: Path) -> None:
+def resign(folder: Path, **facts: Any) -> None:
     """Make the manifest agree with whatever lies in the folder: damage that checksums cannot show."""
     place = Folder(folder)
     manifest = read_manifest(place)
     assert manifest is not None
     entries = {name: Entry.of(data) for name in manifest.objects if (data := place.get(name)) is not None}
-    (folder / "manifest.json").write_bytes(Manifest(entries, manifest.facts).to_bytes())
+    (folder / "manifest.json").write_bytes(Manifest(entries, {**manifest.facts, **facts}).to_bytes())
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -96,20 +117,30 @@ def no_power_cuts() -> Iterator[None]:
         yield
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make() -> SimpleNamespace:
     return SimpleNamespace(
         block=block,
+        fill=fill,
         gradients=gradients,
         identity=identity,
         objects=objects,
         resign=resign,
         settings=settings,
         write=write,
+        write_some=write_some,
     )
 
 
 @pytest.fixture(scope="session")
-def shared_make() -> SimpleNamespace:
-    """`make` for hypothesis, which admits no fixture that is made anew for each test."""
-    return SimpleNamespace(gradients=gradients, write=write)
+def written(tmp_path_factory: pytest.TempPathFactory, no_power_cuts: None) -> Path:
+    """A store that `write` made; not to be changed."""
+    path = tmp_path_factory.mktemp("written") / "s"
+    write(path)
+    return path
+
+
+@pytest.fixture
+def store(written: Path, tmp_path: Path) -> Path:
+    """A copy of it which a test may change."""
+    return Path(shutil.copytree(written, tmp_path / "s"))

@@ -1,7 +1,8 @@
 """Kills a writer before each thing it asks of the file system, repeats it, and compares every byte.
 
-Run as ``python crash_driver.py FOLDER dataset|artifact``; prints one JSON line. Each attempt is a forked process
-that dies by SIGKILL. Data that was not yet synchronised is cut in half first, as a power cut might.
+Run as ``python crash_driver.py FOLDER dataset|direction|merge|artifact EVERY``, where a kill comes before every
+EVERY-th request; prints one JSON line. Each attempt is a forked process that dies by SIGKILL. Data that was not yet
+synchronised is cut in half first, as a power cut might.
 """
 
 from __future__ import annotations
@@ -23,32 +24,41 @@ import zarr  # noqa: F401  (imported here once, not in every fork)
 
 from gradstore.errors import IncompleteError, StoreNotFoundError
 from gradstore.records import CheckpointIdentity, GradientBlock, ProjectionSpec
-from gradstore.store import DatasetWriter, create_store, open_store, read_artifact, write_artifact
+from gradstore.store import DatasetWriter, create_store, merge, open_store, read_artifact, write_artifact
 
 STEPS = ("replace", "fsync", "mkdir", "unlink", "rmdir")
+ROWS, CHUNK_ROWS = 5, 2
 
 
-def write_dataset(path: Path, log: Path) -> None:
+def write_rows(
+    path: Path, log: Path, directions: dict[str, int] | None = None, chunks: list[int] | None = None
+) -> None:
+    """Write a data set, or some of its chunks; the log hears which."""
     identity = CheckpointIdentity(base="tiny", projection=ProjectionSpec("sjlt", 4, 0))
     with DatasetWriter.open(
-        path, checkpoint="one", identity=identity, name="pool", rows=5, directions=["adam"],
-        chunk_rows=2, content_digest="d", attributes={"provenance": {"attempt": "first"}},
+        path, checkpoint="one", identity=identity, name="pool", rows=ROWS, directions=directions or {"adam": 4},
+        chunk_rows=CHUNK_ROWS, content_digest="d", attributes={"provenance": {"attempt": "first"}},
     ) as writer:  # fmt: skip
-        for chunk in writer.missing():
-            span = writer.chunks[chunk]
-            names = [f"row-{row}" for row in span]
-            numbers = np.random.default_rng(chunk).normal(size=(len(span), 4)).astype(np.float32)
-            writer.write(
-                chunk,
-                GradientBlock(
-                    ids=names, sources=names, subtasks=names, reasons=[""] * len(span), records=[b"{}"] * len(span),
-                    loss=np.ones(len(span), np.float32), tokens=np.ones(len(span), np.int32),
-                    valid=np.ones(len(span), bool), gradients={"adam": numbers},
-                ),
-            )  # fmt: skip
+        for chunk in writer.missing() if chunks is None else chunks:
+            writer.write(chunk, block(writer.chunks[chunk], directions or {"adam": 4}))
             with log.open("a") as file:
                 file.write(f"{chunk}\n")
-        writer.seal()
+        if chunks is None:
+            writer.seal()
+
+
+def block(span: range, directions: dict[str, int]) -> GradientBlock:
+    names, n = [f"row-{row}" for row in span], len(span)
+
+    def numbers(name: str, dim: int) -> np.ndarray:
+        return np.random.default_rng([span.start, *name.encode()]).normal(size=(n, dim)).astype(np.float32)
+
+    return GradientBlock(
+        ids=names, sources=names, subtasks=names, reasons=[""] * n, records=[b"{}"] * n,
+        loss=np.ones(n, np.float32), tokens=np.ones(n, np.int32), valid=np.ones(n, bool),
+        truncated=np.zeros(n, bool), contents=np.ones((n, 12), np.uint8),
+        gradients={name: numbers(name, dim) for name, dim in directions.items()},
+    )  # fmt: skip
 
 
 def write_graph(path: Path, log: Path, version: int = 2) -> None:
@@ -57,6 +67,34 @@ def write_graph(path: Path, log: Path, version: int = 2) -> None:
         create_store(path), "graphs", "default", arrays={"neighbours": np.full((3, 2), version)},
         strings={"ids": [f"{version}{row}" for row in range(3)]}, attributes={"version": version},
     )  # fmt: skip
+
+
+def add_direction(path: Path, log: Path) -> None:
+    write_rows(path, log, {"rds": 3})
+
+
+def merge_parts(path: Path, log: Path) -> None:
+    log.touch()
+    merge(path, [path.parent / "part-1", path.parent / "part-2"])
+
+
+WORK: dict[str, Callable[[Path, Path], None]] = {
+    "dataset": write_rows,
+    "direction": add_direction,
+    "merge": merge_parts,
+    "artifact": write_graph,
+}
+
+
+def prepare(folder: Path, kind: str) -> None:
+    """What is there before the work: the store ``before``, or parts to merge."""
+    if kind == "direction":
+        write_rows(folder / "before", folder / "log")
+    elif kind == "artifact":
+        write_graph(folder / "before", folder / "log", version=1)
+    elif kind == "merge":
+        for number, chunks in ((1, [0, 2]), (2, [1])):
+            write_rows(folder / f"part-{number}", folder / "log", chunks=chunks)
 
 
 def die_before(step: int) -> None:
@@ -116,40 +154,48 @@ def objects(path: Path) -> dict[str, bytes]:
 def read(path: Path, kind: str) -> None:
     """Read after the kill: either the whole, or an error that says that there is none."""
     try:
-        if kind == "dataset":
-            assert len(open_store(path).dataset("pool").read("adam", 0, 5)) == 5
-            assert (path / "checkpoints/one/pool/manifest.json").exists()
-        else:
+        if kind == "artifact":
             graph = read_artifact(open_store(path), "graphs", "default")
             version = graph.attributes["version"]
             assert (graph.arrays["neighbours"] == version).all()
             assert list(graph.strings["ids"]) == [f"{version}{row}" for row in range(3)]
+        else:
+            dataset = open_store(path).dataset("pool")
+            for direction in dataset.directions:
+                assert len(dataset.read(direction, 0, ROWS)) == ROWS
+                assert (path / f"checkpoints/one/pool/{direction}/manifest.json").exists()
     except (StoreNotFoundError, IncompleteError):
-        pass
+        assert kind != "direction", "what was sealed before must stay readable"
 
 
-def main(folder: Path, kind: str) -> None:
-    work = write_dataset if kind == "dataset" else write_graph
+def main(folder: Path, kind: str, every: int) -> None:
+    work = WORK[kind]
     gc.freeze()
-    wrong, step, killed = [], 0, True
+    wrong, step, kills, killed = [], 1, 0, True
     whole, before = folder / "whole", folder / "before"
-    if kind == "artifact":
-        forked(lambda: write_graph(before, folder / "log", version=1))
+    forked(lambda: (quick(), prepare(folder, kind)))
+    kept = objects(before) if kind == "direction" else {}
+    if before.exists():
         shutil.copytree(before, whole)
-    forked(lambda: work(whole, folder / "log"))
+    forked(lambda: (quick(), work(whole, folder / "log")))
     expected = objects(whole)
+    if kind == "merge":
+        forked(lambda: (quick(), write_rows(folder / "single", folder / "log")))
+        if objects(folder / "single") != expected:
+            wrong.append("merged parts are not what one process writes")
     if any("/." in f"/{name}" for name in expected):
         wrong.append(f"a lock or a temporary file is left: {sorted(expected)}")
     while killed:
-        step += 1
         path, log = folder / "store", folder / f"log-{step}"
         if before.exists():
             shutil.copytree(before, path)
         killed = not forked(lambda: (die_before(step), work(path, log)))  # noqa: B023 (called at once)
         if killed:
+            if not kept.items() <= objects(path).items():
+                wrong.append(f"step {step}: what was sealed has changed")
             log.touch()
             made = log.read_text().split()
-            forked(lambda: (read(path, kind), quick(), work(path, log)))  # noqa: B023
+            forked(lambda: (quick(), read(path, kind), work(path, log)))  # noqa: B023
             again = log.read_text().split()[len(made) :]
             if set(made) & set(again):
                 wrong.append(f"step {step}: made chunks {again} again after {made}")
@@ -158,8 +204,9 @@ def main(folder: Path, kind: str) -> None:
             differ = sorted(name for name in {*found, *expected} if found.get(name) != expected.get(name))
             wrong.append(f"step {step}: {differ}")
         shutil.rmtree(path)
-    print(json.dumps({"steps": step - 1, "objects": len(expected), "wrong": wrong}))
+        step, kills = step + every, kills + killed
+    print(json.dumps({"kills": kills, "objects": len(expected), "wrong": wrong}))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2])
+    main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]))

@@ -122,7 +122,7 @@ def test_what_cannot_be_stored_is_refused(changes: dict[str, object], message: s
 
 
 def test_the_second_of_two_writers_is_refused(store: Store) -> None:
-    from gradstore.store.files import Lock
+    from gradstore.store.lock import Lock
 
     busy = Lock(store.folder.at("graphs"), ".default.lock", "never")
     with pytest.raises(StoreWriteError, match="another process is writing graphs/default"):

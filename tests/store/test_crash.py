@@ -9,15 +9,34 @@ from pathlib import Path
 
 import pytest
 
-DRIVER = Path(__file__).with_name("crash_driver.py")
+HERE = Path(__file__).parent
 
 
-@pytest.mark.parametrize("kind", ["dataset", "artifact"])
-def test_killed_before_any_request_and_repeated_leaves_the_same_bytes(kind: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("kind", "every"), [("dataset", 8), ("direction", 4), ("merge", 13), ("artifact", 2)]
+)
+def test_killed_before_any_request_and_repeated_leaves_the_same_bytes(
+    kind: str, every: int, tmp_path: Path
+) -> None:
+    """Not before each of hundreds of requests, to save time, but before each kind of them."""
     done = subprocess.run(
-        [sys.executable, DRIVER, tmp_path, kind], capture_output=True, text=True, check=False, timeout=550
-    )
+        [sys.executable, HERE / "crash_driver.py", tmp_path, kind, str(every)],
+        capture_output=True, text=True, check=False, timeout=550,
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
-    assert result["steps"] > 50
+    assert result["kills"] >= 15
+    assert result["wrong"] == []
+
+
+@pytest.mark.parametrize("kind", ["one", "two", "direction"])
+def test_killed_at_random_moments_processes_leave_the_same_bytes(kind: str, tmp_path: Path) -> None:
+    """One process, two at once, and two that add a direction each to a sealed data set."""
+    done = subprocess.run(
+        [sys.executable, HERE / "race_driver.py", tmp_path, kind, "20"],
+        capture_output=True, text=True, check=False, timeout=550,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert result["kills"] >= 10
     assert result["wrong"] == []

@@ -10,7 +10,6 @@ from types import SimpleNamespace
 
 import google_crc32c
 import numpy as np
-import pytest
 import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,12 +17,6 @@ from numcodecs import Zstd
 
 from gradstore.store import open_store
 from gradstore.store.arrays import DTYPES, ArraySpec, decode_chunk, encode_chunk, parse_array
-
-
-@pytest.fixture
-def store(tmp_path: Path, make: SimpleNamespace) -> Path:
-    make.write(tmp_path / "s")
-    return tmp_path / "s"
 
 
 def test_zarr_reads_every_array_as_we_do(store: Path) -> None:
@@ -34,7 +27,7 @@ def test_zarr_reads_every_array_as_we_do(store: Path) -> None:
     assert group["columns/valid"][:].tolist() == dataset.valid.tolist()
     data, offsets = group["columns/id/data"][:].tobytes(), group["columns/id/offsets"][:]
     assert [data[a:b].decode() for a, b in pairwise(offsets)] == dataset.ids.tolist()
-    assert group.attrs["gradstore"]["encoding"] == "int8"
+    assert group["adam"].attrs["gradstore"] == {"dim": 16, "encoding": "int8"}
 
 
 @settings(max_examples=60)
@@ -68,15 +61,23 @@ def test_a_stranger_reads_it_with_the_description_alone(store: Path, make: Simpl
     assert root["attributes"]["gradstore"]["format"] == 1
     folder = store / "checkpoints/step-1/pool"
     described = json.loads((folder / "zarr.json").read_text())["attributes"]["gradstore"]
-    rows, dim, chunk_rows = described["rows"], described["dim"], described["chunk_rows"]
+    rows, chunk_rows = described["rows"], described["chunk_rows"]
+    described = json.loads((folder / "adam/zarr.json").read_text())["attributes"]["gradstore"]
+    dim, directions = described["dim"], [path.parent for path in folder.glob("*/manifest.json")]
+    assert sorted(path.name for path in directions) == ["adam", "sgd"]
 
-    manifest = json.loads((folder / "manifest.json").read_text())
-    stated = manifest.pop("digest")
-    body = json.dumps(manifest, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
-    assert stated == hashlib.sha256(len(body).to_bytes(8, "little") + body).hexdigest()[:32]
-    for name, entry in manifest["objects"].items():
-        data = (folder / name).read_bytes()
-        assert (entry["bytes"], entry["sha256"]) == (len(data), hashlib.sha256(data).hexdigest())
+    def listed(place: Path) -> dict[str, object]:
+        manifest: dict[str, object] = json.loads((place / "manifest.json").read_text())
+        stated = manifest.pop("digest")
+        body = json.dumps(manifest, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+        assert stated == hashlib.sha256(len(body).to_bytes(8, "little") + body).hexdigest()[:32]
+        for name, entry in manifest["objects"].items():
+            data = (place / name).read_bytes()
+            assert (entry["bytes"], entry["sha256"]) == (len(data), hashlib.sha256(data).hexdigest())
+        return manifest | {"digest": stated}
+
+    for place in directions:
+        assert listed(place)["dataset"] == listed(folder)["digest"]
 
     def chunk(path: Path, dtype: str, compressed: bool = False) -> np.ndarray:
         data = path.read_bytes()
@@ -93,5 +94,7 @@ def test_a_stranger_reads_it_with_the_description_alone(store: Path, make: Simpl
         offsets = chunk(folder / f"columns/{name}/offsets/c/0", "<i8", compressed=True)
         return [text[offsets[row] : offsets[row + 1]].decode() for row in range(rows)]
 
+    contents = chunk(folder / "columns/contents/c/0/0", "u1").reshape(rows, 12)
+    assert (contents == open_store(store).dataset("pool").contents).all()
     assert strings("id") == [f"row-{row}" for row in range(rows)]
     assert json.loads(strings("record")[3]) == {"n": 3, "text": "xxx"}

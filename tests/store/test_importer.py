@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from gradstore.data.identity import content_hash
 from gradstore.errors import IncompatibleError, UsageError
 from gradstore.records import CheckpointIdentity, ProjectionSpec
 from gradstore.store import import_arrays, open_store, verify
@@ -39,14 +40,27 @@ def test_defaults_and_choices(tmp_path: Path) -> None:
     first = import_arrays(tmp_path / "s", name="pool", gradients=rows())
     assert first.ids.tolist() == [f"pool-{row}" for row in range(6)]
     assert set(first.sources) == {"pool"}
-    assert first.encoding == "exact"
-    assert "spearman" not in str(first.manifest.facts)
+    assert first.encoding("sgd") == "exact"
+    assert first.fidelity("sgd") is None
     other = import_arrays(
         tmp_path / "s", name="more", gradients=rows(), encoding="int8", direction="rds", checkpoint="b",
         identity=CheckpointIdentity(base="llama", projection=ProjectionSpec("external", 3, 0)),
     )  # fmt: skip
-    assert (other.encoding, other.directions, other.identity.base) == ("int8", ("rds",), "llama")
+    assert (other.encoding("rds"), other.directions, other.identity.base) == ("int8", ("rds",), "llama")
+    assert other.fidelity("rds")["rows"] == 6
     assert open_store(tmp_path / "s").checkpoints == ("b", "imported")
+
+
+def test_contents_are_those_of_the_rows_or_of_their_ids(tmp_path: Path) -> None:
+    records = [{"id": f"i{row}", "text": f"ä{row}", "none": None, "deep": [{"x": None}]} for row in range(6)]
+    dataset = import_arrays(tmp_path / "s", name="pool", gradients=rows(), rows=records)
+    assert [bytes(each).hex() for each in dataset.contents] == [
+        content_hash(record, "here") for record in records
+    ]
+    bare = import_arrays(tmp_path / "s", name="bare", gradients=rows(), ids=list("abcdef")).contents
+    assert len(np.unique(bare, axis=0)) == 6
+    other = import_arrays(tmp_path / "s", name="other", gradients=2 * rows(), ids=list("abcdef")).contents
+    assert (other == bare).all()
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float64, np.int64, np.uint8, ">f4"])
@@ -66,7 +80,9 @@ def test_a_memmap_and_a_view_are_read_in_pieces(tmp_path: Path, monkeypatch: pyt
     assert (a.read("sgd", 0, 7) == rows(7)).all()
     wide = np.zeros((7, 6), np.float32)
     wide[:, ::2] = rows(7)
-    assert import_arrays(tmp_path / "s", name="pool", gradients=wide[:, ::2]).digest == a.digest
+    assert import_arrays(tmp_path / "s", name="pool", gradients=wide[:, ::2]).digest_of("sgd") == a.digest_of(
+        "sgd"
+    )
 
 
 def test_rows_without_a_direction_are_invalid(tmp_path: Path) -> None:
@@ -84,7 +100,8 @@ def test_rows_without_a_direction_are_invalid(tmp_path: Path) -> None:
 
 def test_the_same_again_is_the_same_and_other_content_is_refused(tmp_path: Path) -> None:
     first = import_arrays(tmp_path / "s", name="pool", gradients=rows())
-    assert import_arrays(tmp_path / "s", name="pool", gradients=rows()).digest == first.digest
+    again = import_arrays(tmp_path / "s", name="pool", gradients=rows())
+    assert again.digest_of("sgd") == first.digest_of("sgd")
     for change in ({"gradients": rows() * 2}, {"ids": list("abcdef")}, {"rows": [{}] * 6}, {"target": True}):
         with pytest.raises(IncompatibleError, match=r"content_digest|target"):
             import_arrays(tmp_path / "s", **{"name": "pool", "gradients": rows(), **change})
@@ -102,6 +119,7 @@ def test_the_same_again_is_the_same_and_other_content_is_refused(tmp_path: Path)
         ({"ids": list("abcdea")}, "id 'a' is given twice"),
         ({"rows": [{}]}, "there are 6 gradients but 1 records"),
         ({"rows": [{"a": object()}] * 6}, "a row cannot be written as JSON"),
+        ({"rows": [{"a": "\ud800"}] * 6}, "a row cannot be written as JSON"),
         ({"sources": []}, "but 0 sources"),
         ({"subtasks": ["x"] * 7}, "but 7 subtasks"),
         ({"encoding": "int3"}, "unknown encoding"),

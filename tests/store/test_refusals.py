@@ -19,14 +19,10 @@ from gradstore.errors import (
     UsageError,
 )
 from gradstore.store import create_store, open_store, read_artifact, write_artifact
+from gradstore.store.files import Folder
+from gradstore.store.manifest import read_manifest
 
 POOL = "checkpoints/step-1/pool"
-
-
-@pytest.fixture
-def store(tmp_path: Path, make: SimpleNamespace) -> Path:
-    make.write(tmp_path / "s")
-    return tmp_path / "s"
 
 
 def use(path: Path, *, verified: bool = False) -> None:
@@ -36,8 +32,25 @@ def use(path: Path, *, verified: bool = False) -> None:
         list(dataset.blocks(direction))
         dataset.norms(direction)
     dataset.records(range(len(dataset)))
-    for column in ("ids", "sources", "subtasks", "reasons", "loss", "tokens", "valid"):
+    for column in (
+        "ids",
+        "sources",
+        "subtasks",
+        "reasons",
+        "loss",
+        "tokens",
+        "valid",
+        "truncated",
+        "contents",
+    ):
         getattr(dataset, column)
+
+
+def resign(make: SimpleNamespace, store: Path) -> None:
+    """Make all manifests of the data set agree with its objects and with each other."""
+    make.resign(store / POOL)
+    for direction in ("adam", "sgd"):
+        make.resign(store / POOL / direction, dataset=read_manifest(Folder(store / POOL)).digest)
 
 
 def edit(path: Path, change: Callable[[dict[str, Any]], Any]) -> None:
@@ -75,7 +88,15 @@ def test_a_newer_format_says_what_to_upgrade(store: Path, make: SimpleNamespace)
     "content", [b"", b"{", b"[]", b"\xff\xfe", b"null", b"[" * 100_000, b'{"zarr_format": 3}']
 )
 @pytest.mark.parametrize(
-    "name", ["zarr.json", "checkpoints/step-1/zarr.json", f"{POOL}/zarr.json", f"{POOL}/manifest.json"]
+    "name",
+    [
+        "zarr.json",
+        "checkpoints/step-1/zarr.json",
+        f"{POOL}/zarr.json",
+        f"{POOL}/manifest.json",
+        f"{POOL}/adam/zarr.json",
+        f"{POOL}/adam/manifest.json",
+    ],
 )
 def test_broken_json_is_corruption_not_a_traceback(name: str, content: bytes, store: Path) -> None:
     (store / name).write_bytes(content)
@@ -87,7 +108,9 @@ def test_broken_json_is_corruption_not_a_traceback(name: str, content: bytes, st
 
 @pytest.mark.parametrize("verified", [False, True])
 @pytest.mark.parametrize("damage", ["missing", "short", "long", "empty", "folder"])
-@pytest.mark.parametrize("name", ["adam/gradient/c/1/0", "sgd/scale/c/0", "columns/id/data/c/0", "zarr.json"])
+@pytest.mark.parametrize(
+    "name", ["adam/gradient/c/1/0", "sgd/scale/c/0", "columns/id/data/c/0", "zarr.json", "sgd/zarr.json"]
+)
 def test_a_missing_or_resized_object_is_corruption_that_names_it(
     name: str, damage: str, verified: bool, store: Path
 ) -> None:
@@ -119,7 +142,7 @@ def test_the_crc_catches_what_a_forged_manifest_hides(store: Path, make: SimpleN
     data = bytearray(path.read_bytes())
     data[3] ^= 1
     path.write_bytes(data)
-    make.resign(store / POOL)
+    resign(make, store)
     with pytest.raises(CorruptError, match="columns/loss/c/0 cannot be decoded"):
         use(store)
 
@@ -166,21 +189,28 @@ def test_array_documents_that_format_1_does_not_have_are_refused_before_decoding
     make: SimpleNamespace,
 ) -> None:
     edit(store / POOL / name / "zarr.json", change)
-    make.resign(store / POOL)
+    resign(make, store)
     with pytest.raises(error, match=r"zarr\.json"):
         use(store)
 
 
 def test_a_foreign_codec_is_named(store: Path, make: SimpleNamespace) -> None:
     edit(store / POOL / "adam/gradient/zarr.json", codecs("bytes", "evil.pickle"))
-    make.resign(store / POOL)
+    resign(make, store)
     with pytest.raises(IncompatibleError, match=r"uses the codecs bytes, evil\.pickle; format 1 has only"):
         use(store)
 
 
 def test_a_changed_fact_of_the_manifest_is_found(store: Path) -> None:
-    for change in ({"valid": 10}, {"fidelity": {}}, {"checkpoint": "x"}, {"more": 1}, {"digest": "0" * 32}):
-        path = store / POOL / "manifest.json"
+    for name, change in (
+        ("manifest.json", {"valid": 10}),
+        ("manifest.json", {"checkpoint": "x"}),
+        ("manifest.json", {"more": 1}),
+        ("manifest.json", {"digest": "0" * 32}),
+        ("adam/manifest.json", {"fidelity": {}}),
+        ("adam/manifest.json", {"dataset": "x"}),
+    ):
+        path = store / POOL / name
         data = path.read_bytes()
         edit(path, lambda document, change=change: document.update(change))
         with pytest.raises(CorruptError, match="does not match its own digest"):
@@ -196,21 +226,39 @@ def test_a_changed_fact_of_the_manifest_is_found(store: Path) -> None:
         {"rows": 11},
         {"rows": -1},
         {"rows": "10"},
-        {"dim": 17},
         {"chunk_rows": 0},
-        {"encoding": "zip"},
-        {"encoding": "half"},
-        {"directions": ["../../x"]},
-        {"directions": ["rds"]},
-        {"directions": 5},
+        {"chunk_rows": 5},
+        {"chunk_rows": 11},
         {"attributes": []},
     ],
 )
 def test_a_data_set_that_contradicts_its_objects_is_refused(
     change: dict[str, Any], store: Path, make: SimpleNamespace
 ) -> None:
-    edit(store / POOL / "zarr.json", lambda document: document["attributes"]["gradstore"].update(change))
-    make.resign(store / POOL)
+    contradict("zarr.json", change, store, make)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"dim": 17},
+        {"dim": 10**15},
+        {"dim": "16"},
+        {"dim": 0},
+        {"encoding": "zip"},
+        {"encoding": "half"},
+        {"encoding": ["int8"]},
+    ],
+)
+def test_a_direction_that_contradicts_its_objects_is_refused(
+    change: dict[str, Any], store: Path, make: SimpleNamespace
+) -> None:
+    contradict("adam/zarr.json", change, store, make)
+
+
+def contradict(name: str, change: dict[str, Any], store: Path, make: SimpleNamespace) -> None:
+    edit(store / POOL / name, lambda document: document["attributes"]["gradstore"].update(change))
+    resign(make, store)
     with pytest.raises((CorruptError, IncompatibleError)):
         use(store)
 
@@ -220,9 +268,9 @@ def test_unknown_attributes_of_later_versions_are_tolerated(store: Path, make: S
         document["attributes"]["gradstore"]["licence"] = "CC-BY"
         document["attributes"]["someone"] = {"else": 1}
 
-    for name in ("zarr.json", "checkpoints/step-1/zarr.json", f"{POOL}/zarr.json"):
+    for name in ("zarr.json", "checkpoints/step-1/zarr.json", f"{POOL}/zarr.json", f"{POOL}/adam/zarr.json"):
         edit(store / name, add)
-    make.resign(store / POOL)
+    resign(make, store)
     use(store)
     assert "damaged" not in repr(open_store(store))
 
@@ -232,7 +280,7 @@ def test_offsets_that_leave_their_strings_are_refused(store: Path, make: SimpleN
         a, b = (store / POOL / f"columns/{name}/{document}" for name in (number, "id"))
         for each in ("zarr.json", "c/0"):
             (a / each).write_bytes((b / each).read_bytes())
-    make.resign(store / POOL)
+    resign(make, store)
     dataset = open_store(store).dataset("pool")
     with pytest.raises(CorruptError, match=r"columns/subtask/offsets/zarr\.json does not fit its strings"):
         _ = dataset.subtasks
@@ -245,6 +293,31 @@ def test_a_data_set_moved_to_another_checkpoint_is_refused(store: Path, make: Si
     (store / POOL).rename(store / "checkpoints/step-2/pool")
     with pytest.raises(IncompatibleError, match="was not made with checkpoint 'step-2'"):
         use(store)
+
+
+def test_a_direction_of_other_rows_is_refused(store: Path, make: SimpleNamespace) -> None:
+    make.write(store, name="other", content_digest="d" * 32)
+    for direction in ("adam", "sgd"):
+        (store / POOL / direction).rename(store / "gone")
+        (store / POOL.replace("pool", "other") / direction).rename(store / POOL / direction)
+        (store / "gone").rename(store / POOL.replace("pool", "other") / direction)
+    with pytest.raises(IncompatibleError, match=r"direction 'adam' in .* was made for other rows"):
+        use(store)
+
+
+@pytest.mark.parametrize("name", ["columns", "adam"])
+def test_a_manifest_that_is_gone_is_told(name: str, store: Path, make: SimpleNamespace) -> None:
+    """A direction without one is unfinished, and is seen as such; the data set may not lose its own."""
+    (store / POOL / ("manifest.json" if name == "columns" else f"{name}/manifest.json")).unlink()
+    if name == "adam":
+        assert open_store(store).dataset("pool").directions == ("sgd",)
+        return
+    message = r"pool/manifest.json is gone, though direction 'adam' is finished: restore it"
+    with pytest.raises(CorruptError, match=message):
+        use(store)
+    with pytest.raises(CorruptError, match=message):
+        make.write(store)
+    assert "is gone" in repr(open_store(store))
 
 
 @pytest.mark.parametrize(
@@ -288,8 +361,7 @@ def test_names_that_lead_out_are_unknown(store: Path) -> None:
 
 def test_objects_that_a_manifest_names_outside_are_refused(store: Path, make: SimpleNamespace) -> None:
     from gradstore.store import verify
-    from gradstore.store.files import Folder
-    from gradstore.store.manifest import Entry, Manifest, read_manifest
+    from gradstore.store.manifest import Entry, Manifest
 
     (store.parent / "secret").write_bytes(b"secret")
     manifest = read_manifest(Folder(store / POOL))

@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from gradstore.errors import StoreNotFoundError, UsageError
+from gradstore.errors import IncompatibleError, IncompleteError, StoreNotFoundError, UsageError
 from gradstore.store import DatasetWriter, create_store, forecast, import_arrays, open_store, write_artifact
 
 
+@pytest.fixture(scope="module")
+def several(written: Path, tmp_path_factory: pytest.TempPathFactory, make: SimpleNamespace) -> Path:
+    path = tmp_path_factory.mktemp("several") / "s"
+    shutil.copytree(written, path)
+    make.write(path, name="gsm8k", attributes={"target": True}, encoding="half", directions=("sgd",))
+    make.write(path, name="pool", checkpoint="step-2", identity=make.identity(step=2, dim=16))
+    DatasetWriter.open(path, **make.settings(name="half")).close()
+    write_artifact(create_store(path), "graphs", "default", arrays={}, strings={}, attributes={})
+    return path
+
+
 @pytest.fixture
-def path(tmp_path: Path, make: SimpleNamespace) -> Path:
-    make.write(tmp_path / "s", name="pool")
-    make.write(
-        tmp_path / "s", name="gsm8k", attributes={"target": True}, encoding="half", directions=("sgd",)
-    )
-    make.write(tmp_path / "s", name="pool", checkpoint="step-2", identity=make.identity(step=2, dim=16))
-    DatasetWriter.open(tmp_path / "s", **make.settings(name="half")).close()
-    write_artifact(create_store(tmp_path / "s"), "graphs", "default", arrays={}, strings={}, attributes={})
-    return tmp_path / "s"
+def path(several: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(several, tmp_path / "s"))
 
 
 def test_names_are_listed(path: Path) -> None:
@@ -74,12 +80,12 @@ def test_the_overview_is_aligned(path: Path) -> None:
     assert repr(open_store(path).dataset("gsm8k")).splitlines()[:3] == [
         "Dataset 'gsm8k' of step-1",
         "  rows        10 (9 valid)",
-        "  directions  sgd",
+        "  directions  sgd (half, 16 numbers a row)",
     ]
 
 
 def size(path: Path, name: str) -> str:
-    return f"{open_store(path).dataset(name, 'step-1').manifest.size / 1024:.1f} KiB"
+    return f"{open_store(path).dataset(name, 'step-1').size / 1024:.1f} KiB"
 
 
 def test_info_is_plain_json(path: Path) -> None:
@@ -87,28 +93,63 @@ def test_info_is_plain_json(path: Path) -> None:
     assert [each["name"] for each in info["checkpoints"]] == ["step-1", "step-2"]
     gsm8k, half, pool = info["checkpoints"][0]["datasets"]
     assert gsm8k["target"]
-    assert gsm8k["directions"] == ["sgd"]
-    assert half == {"name": "half", "sealed": False, "chunks_done": 0, "chunks": 3}
+    assert gsm8k["directions"]["sgd"]["encoding"] == "half"
+    assert half == {
+        "name": "half",
+        "sealed": False,
+        "rows": 10,
+        "chunks_done": 0,
+        "chunks": 3,
+        "unfinished": {"adam": 0, "sgd": 0},
+    }
     assert (pool["rows"], pool["valid"], pool["sealed"], pool["target"]) == (10, 9, True, False)
+    assert (pool["truncated"], pool["reasons"]) == (3, {"no learned token": 1})
+    assert pool["directions"]["adam"]["dim"] == 16
+    assert pool["unfinished"] == {}
     assert pool["bytes"] > 500
     assert info["checkpoints"][1]["identity"]["step"] == 2
     assert info["graphs"] == ["default"]
 
 
+def test_an_unfinished_direction_is_told_beside_the_finished_ones(path: Path, make: SimpleNamespace) -> None:
+    make.write_some(path, [1], name="gsm8k", attributes={"target": True}, directions={"rds": 3})
+    store = open_store(path)
+    assert "target, rds not finished: 1 of 3 chunks" in repr(store)
+    assert store.info()["checkpoints"][0]["datasets"][0]["unfinished"] == {"rds": 1}
+    dataset = store.dataset("gsm8k")
+    assert dataset.directions == ("sgd",)
+    assert dataset.unfinished() == {"rds": 1}
+    with pytest.raises(IncompleteError, match=r"direction 'rds' of .*to finish it \(1 of 3 chunks done\)"):
+        dataset.read("rds", 0, 1)
+
+
+def planned(**changes: Any) -> dict[str, Any]:
+    given = {"checkpoint": "step-1", "name": "pool", "rows": 10, "directions": {"sgd": 16}, "chunk_rows": 4}
+    return given | changes
+
+
 def test_a_forecast_is_what_will_be_written(tmp_path: Path, make: SimpleNamespace) -> None:
-    given = make.settings(rows=10, chunk_rows=4)
-    planned = {
-        name: given[name] for name in ("checkpoint", "name", "rows", "directions", "encoding", "chunk_rows")
-    } | {"dim": 16}
-    before = forecast(tmp_path / "s", **planned)
-    assert (before.chunks, before.missing) == (3, 3)
-    with DatasetWriter.open(tmp_path / "s", **given) as writer:
-        writer.write(1, make.block(writer.chunks[1], 16, ("adam", "sgd")))
-        assert forecast(tmp_path / "s", **planned).missing == 2
-    make.write(tmp_path / "s")
-    assert forecast(tmp_path / "s", **planned).missing == 0
+    both = planned(directions={"adam": 16, "rds": 5})
+    before = forecast(tmp_path / "s", **both)
+    assert (before.chunks, before.chunk_rows, before.missing) == (3, 4, [0, 1, 2])
+    make.write_some(tmp_path / "s", [1], directions={"adam": 16, "rds": 5})
+    assert forecast(tmp_path / "s", **both).missing == [0, 2]
+    make.write(tmp_path / "s", directions={"adam": 16, "rds": 5})
+    assert forecast(tmp_path / "s", **both).missing == []
     written = [len(data) - 4 for name, data in make.objects(tmp_path / "s").items() if "gradient/c/" in name]
     assert before.bytes == sum(written)
+
+
+def test_a_forecast_takes_the_chunks_that_are_there(tmp_path: Path, make: SimpleNamespace) -> None:
+    assert forecast(tmp_path / "s", **planned(chunk_rows=None)).chunks == 1
+    make.write(tmp_path / "s", directions=("adam",))
+    added = forecast(tmp_path / "s", **planned(chunk_rows=None))
+    assert (added.chunks, added.missing) == (3, [0, 1, 2])
+    assert forecast(tmp_path / "s", **planned(directions={"adam": 16, "sgd": 16})).missing == [0, 1, 2]
+    with pytest.raises(IncompatibleError, match="chunk_rows is 4 there, 5 now"):
+        forecast(tmp_path / "s", **planned(chunk_rows=5))
+    with pytest.raises(IncompatibleError, match="adam: dim is 16 there, 17 now"):
+        forecast(tmp_path / "s", **planned(directions={"adam": 17}))
 
 
 def test_opening_and_listing_import_neither_zarr_nor_torch(path: Path) -> None:

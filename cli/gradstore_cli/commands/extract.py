@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -23,11 +23,19 @@ from gradstore_cli.options import (
     store_argument,
 )
 
-if TYPE_CHECKING:
-    from gradstore.gradients import ExtractReport, Plan
+DTYPES = ("float32", "bfloat16", "float16")
+LORA = ("lora_r", "lora_alpha", "target_modules")
+SECTIONS = {
+    "Look before computing": "--dry-run --price-per-hour --show",
+    "Gradients": "--parameters --projection --dim --seed --encoding",
+    "Rows": "--max-length --chat-template --format --strict --no-embed-rows",
+    "Model": "--base --init-lora --lora-r --lora-alpha --target-modules --quantize --trust-remote-code",
+    "Machine": "--part --device --dtype --token-budget --gradient-checkpointing --chunk-rows",
+    "General": "--config --json --debug --help",
+}
 
 
-@click.command("extract", cls=Command)
+@click.command("extract", cls=Command, sections=SECTIONS)
 @store_argument
 @click.option(
     "--checkpoint",
@@ -36,7 +44,7 @@ if TYPE_CHECKING:
     required=True,
     metavar="PATH",
     type=click.Path(path_type=Path),
-    help="Checkpoint folder, or a run folder with checkpoints in it; repeatable.",
+    help="Checkpoint or model folder, or a run folder with checkpoints in it; repeatable.",
 )
 @click.option(
     "--data",
@@ -51,20 +59,40 @@ if TYPE_CHECKING:
     "directions",
     metavar="NAME[,NAME…]",
     callback=comma_separated(DIRECTIONS),
-    show_default="adam; sgd with --target",
-    help=f"What to store of each gradient: {', '.join(DIRECTIONS)}.",
+    show_default="adam, precond with kron; sgd with --target or --init-lora",
+    help=f"What to store of each row: {', '.join(DIRECTIONS)} (an embedding).",
+)
+@click.option("--dry-run", is_flag=True, help="Print the plan: rows, batch, memory, disk, time; and stop.")
+@click.option(
+    "--price-per-hour",
+    type=click.FloatRange(min=0),
+    metavar="F",
+    help="What the machine costs; the plan then says what the run will.",
+)
+@click.option(
+    "--show",
+    type=positive,
+    metavar="N",
+    help="Print the first N rows with their learned tokens marked, and stop.",
+)
+@click.option(
+    "--parameters",
+    type=click.Choice(["lora", "full"]),
+    default="lora",
+    show_default=True,
+    help="Gradients of the adapter, or of every linear layer of the model.",
 )
 @click.option(
     "--projection",
     type=click.Choice(PROJECTIONS),
-    default="sjlt",
-    show_default=True,
-    help="How gradients become short.",
+    metavar="NAME",
+    show_default="sjlt; kron+sjlt for full",
+    help=f"How gradients become short: {', '.join(PROJECTIONS)}.",
 )
 @click.option(
     "--dim", type=positive, metavar="N", default=8192, show_default=True, help="Numbers stored for each row."
 )
-@seed_option("the projection")
+@seed_option("the projection and of --init-lora")
 @click.option(
     "--encoding",
     type=click.Choice(ENCODINGS),
@@ -72,31 +100,11 @@ if TYPE_CHECKING:
     show_default=True,
     help="Number format in the store.",
 )
-@click.option(
-    "--chunk-rows",
-    type=positive,
-    metavar="N",
-    show_default="8 MiB of them",
-    help="Rows written, and resumed, together.",
-)
-@click.option(
-    "--token-budget", type=positive, metavar="N", show_default="by device", help="Tokens in one batch."
-)
 @max_length_option
-@click.option("--base", metavar="MODEL", show_default="the one that the checkpoint names", help="Base model.")
 @chat_template_option
 @format_option
 @click.option(
-    "--device",
-    metavar="NAME",
-    show_default="a GPU if there is one",
-    help="Where to run, such as cpu or cuda:0.",
-)
-@click.option(
-    "--dtype",
-    type=click.Choice(["float32", "bfloat16", "float16"]),
-    show_default="by device",
-    help="Number format of the model.",
+    "--strict", is_flag=True, help="A row without a gradient is an error, instead of marked as invalid."
 )
 @click.option(
     "--no-embed-rows",
@@ -105,19 +113,67 @@ if TYPE_CHECKING:
     callback=lambda _ctx, _param, value: not value,
     help="Keep the original rows out of the store; select then needs --data.",
 )
+@click.option("--base", metavar="MODEL", show_default="the one that the checkpoint names", help="Base model.")
+@click.option("--init-lora", is_flag=True, help="Put a fresh adapter on a model that has none.")
+@click.option("--lora-r", type=positive, metavar="N", show_default="8", help="Its rank.")
+@click.option("--lora-alpha", type=positive, metavar="N", show_default="16", help="Its alpha.")
 @click.option(
-    "--show",
+    "--target-modules",
+    metavar="NAME[,NAME…]",
+    show_default="by model",
+    callback=lambda _ctx, _param, value: tuple(value.split(",")) if value else None,
+    help="Layers that get it.",
+)
+@click.option(
+    "--quantize", type=click.Choice(["4bit", "8bit"]), help="Load the base model smaller, with bitsandbytes."
+)
+@click.option("--trust-remote-code", is_flag=True, help="Run code that comes with the model.")
+@click.option(
+    "--part",
+    metavar="I/N",
+    help="Compute only part I of N, from 1/N to N/N: for a store of its own, to be merged.",
+)
+@click.option(
+    "--device",
+    metavar="NAME",
+    show_default="a GPU if there is one",
+    help="Where to run, such as cpu or cuda:0.",
+)
+@click.option(
+    "--dtype",
+    type=click.Choice(DTYPES),
+    metavar="NAME",
+    show_default="by device",
+    help=f"Number format of the model: {', '.join(DTYPES)}.",
+)
+@click.option(
+    "--token-budget", type=positive, metavar="N", show_default="by device", help="Tokens in one batch."
+)
+@click.option("--gradient-checkpointing", is_flag=True, help="Less memory: compute activations twice.")
+@click.option(
+    "--chunk-rows",
     type=positive,
     metavar="N",
-    help="Print the first N rows with their learned tokens marked, and stop.",
+    show_default="8 MiB of them",
+    help="Rows written, and resumed, together.",
 )
-@click.option("--dry-run", is_flag=True, help="Print the plan (rows, tokens, bytes, time), and stop.")
 @config_option
-def command(store: str, show: int | None, dry_run: bool, as_json: bool, **options: Any) -> None:
+@click.pass_context
+def command(
+    ctx: click.Context,
+    /,
+    store: str,
+    show: int | None,
+    dry_run: bool,
+    price_per_hour: float | None,
+    as_json: bool,
+    **options: Any,
+) -> None:
     """Store the projected gradient of every row of a data set.
 
-    Interrupt it whenever you like: the same command line continues, and the store ends up
-    byte for byte the same.
+    Interrupt it whenever you like, with Ctrl-C or SIGTERM: the same command line continues, and the
+    store ends up byte for byte the same. Any number of processes may run the same command line:
+    under torchrun, accelerate launch, srun or in a SLURM array each begins elsewhere.
 
     \b
     Examples:
@@ -126,9 +182,23 @@ def command(store: str, show: int | None, dry_run: bool, as_json: bool, **option
           --data gsm8k.jsonl --name gsm8k --target
       gradstore extract grads.zarr --checkpoint run --data pool.jsonl --name pool --dry-run
       gradstore extract grads.zarr --checkpoint run --data pool.jsonl --name pool --show 3
+      gradstore extract grads.zarr --checkpoint run --data pool.jsonl --name pool --direction rds
+      gradstore extract grads.zarr --checkpoint MODEL --parameters full --direction sgd \\
+          --data pool.jsonl --name pool
+      gradstore extract part3.zarr --checkpoint run --data pool.jsonl --name pool --part 3/8
     """
+    if not options["init_lora"]:
+        for name in LORA:
+            _refuse(ctx, name, "--init-lora")
+    if not dry_run:
+        _refuse(ctx, "price_per_hour", "--dry-run")
+    for name in (*LORA, "projection"):  # the library has the defaults
+        if options[name] is None:
+            del options[name]
+
     from gradstore.gradients import extract, plan
     from gradstore.gradients import show as show_rows
+    from gradstore_cli.extraction import plan_text, priced, report_text
 
     if show is not None:
         wanted = ("checkpoints", "data", "max_length", "base", "chat_template", "fmt")
@@ -136,43 +206,16 @@ def command(store: str, show: int | None, dry_run: bool, as_json: bool, **option
         console.emit_json(texts) if as_json else console.emit("\n\n".join(texts))
     elif dry_run:
         plans = plan(store, **options, progress=console.progress, log=console.log)
-        console.emit_json(plans) if as_json else console.emit("\n\n".join(map(_plan_text, plans)))
+        if as_json:
+            console.emit_json([priced(each, price_per_hour) for each in plans])
+        else:
+            console.emit(plan_text(plans, price_per_hour))
     else:
         reports = extract(store, **options, progress=console.progress, log=console.log)
-        console.emit_json(reports) if as_json else console.emit(_report_text(reports))
+        console.emit_json(reports) if as_json else console.emit(report_text(reports))
 
 
-def _plan_text(plan: Plan) -> str:
-    invalid = sum(plan.invalid.values())
-    return console.facts(
-        {
-            "checkpoint": plan.checkpoint,
-            "rows": console.count(plan.rows)
-            + (f" ({console.count(invalid)} without a gradient)" if invalid else ""),
-            "tokens": f"{console.count(plan.tokens)} ({console.count(plan.truncated)} rows truncated)",
-            "parameters": f"{console.count(plan.trained_parameters)} trained",
-            "chunks": f"{plan.chunks_missing} of {plan.chunks_total} to compute",
-            "disk": console.size(plan.bytes),
-            "memory": console.size(plan.memory_estimate) if plan.memory_estimate else "",
-            "time": f"about {console.duration(plan.seconds_estimate)}",
-        }
-    )
-
-
-def _report_text(reports: list[ExtractReport]) -> str:
-    header = ("checkpoint", "data set", "rows", "valid", "truncated", "tokens", "directions", "size", "time")
-    lines = [
-        (
-            report.checkpoint,
-            report.name,
-            console.count(report.rows),
-            console.count(report.valid),
-            console.count(report.truncated),
-            console.count(report.tokens),
-            ",".join(report.directions),
-            console.size(report.bytes),
-            console.duration(report.seconds),
-        )
-        for report in reports
-    ]
-    return console.table(header, lines, right=("rows", "valid", "truncated", "tokens", "size", "time"))
+def _refuse(ctx: click.Context, name: str, needed: str) -> None:
+    """Refuse an option that would do nothing. A file of options may have it: it can serve several commands."""
+    if ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
+        raise click.UsageError(f"`--{name.replace('_', '-')}` is for `{needed}`; give both or neither", ctx)

@@ -1,4 +1,4 @@
-"""``gradstore store``: look into a store, check it, and bring vectors in from elsewhere."""
+"""``gradstore store``: look into a store, check it, join stores, and bring vectors in from elsewhere."""
 
 from __future__ import annotations
 
@@ -14,13 +14,12 @@ from gradstore_cli.options import DIRECTIONS, Group, store_argument
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-if TYPE_CHECKING:
-    pass
+    from gradstore.store import MergeReport
 
 
 @click.group("store", cls=Group)
 def command() -> None:
-    """Look into a store, check it, bring vectors in.
+    """Look into a store, check it, join stores, bring vectors in.
 
     \b
     Examples:
@@ -83,6 +82,43 @@ def verify(ctx: click.Context, store: str, as_json: bool) -> None:
     else:
         console.emit("\n".join(map(str, problems)) or "no problems")
     ctx.exit(4 if problems else 0)
+
+
+@command.command("merge")
+@click.argument("out", metavar="OUT")
+@click.argument("parts", metavar="PART...", nargs=-1, required=True)
+def merge(out: str, parts: tuple[str, ...], as_json: bool) -> None:
+    """Join the stores PART... in the store OUT.
+
+    For extractions whose processes could not write to one store (`gradstore extract --part`): each store
+    brings the chunks and directions that it has, and what becomes complete is finished. OUT may exist, and
+    keeps what it has. Interrupt it whenever you like; the same command line continues.
+
+    \b
+    Examples:
+      gradstore store merge grads.zarr part-1.zarr part-2.zarr part-3.zarr
+    """
+    from gradstore.store import merge as join
+
+    reports = join(out, parts, progress=console.progress, log=console.log)
+    console.emit_json(reports) if as_json else console.emit(_merged(reports))
+
+
+def _merged(reports: list[MergeReport]) -> str:
+    header = ("checkpoint", "data set", "rows", "chunks", "copied", "finished", "missing")
+    lines = [
+        (
+            report.checkpoint,
+            report.name,
+            console.count(report.rows),
+            console.count(report.chunks),
+            console.count(report.copied),
+            ", ".join(report.directions) or "none",
+            ", ".join(f"{name} {console.count(number)}" for name, number in report.missing.items()) or "none",
+        )
+        for report in reports
+    ]
+    return console.table(header, lines, right=("rows", "chunks", "copied"))
 
 
 @command.command("import")

@@ -1,0 +1,107 @@
+"""One chunk in the hands of one process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+from gradstore.errors import UsageError
+from gradstore.records import GradientBlock
+from gradstore.store.blocks import Piece, check_block, columns_part, encoded
+from gradstore.store.folder import DatasetFolder
+from gradstore.store.lock import Lock
+from gradstore.store.parts import Part, is_finished, write_part
+
+__all__ = ["Claim"]
+
+
+class Claim:
+    """The right to write one chunk, which no other process of this machine has meanwhile; a context manager.
+
+    It ends when it is released, or with the process, however that ends. Made by `DatasetWriter.claim`.
+
+    Attributes
+    ----------
+    chunk : int
+    rows : range
+        Rows of the chunk.
+    directions : tuple of str
+        What is to be computed for it.
+    valid : ndarray of bool, or None
+        Which of its rows are stored as valid: rows that are added in other directions must agree. None if the chunk's
+        columns are not stored yet.
+    """
+
+    def __init__(
+        self,
+        dataset: DatasetFolder,
+        chunk: int,
+        directions: tuple[str, ...],
+        lock: Lock,
+        *,
+        what: str,
+        valid: npt.NDArray[np.bool_] | None,
+        on_release: Callable[[Claim], object],
+    ) -> None:
+        self.chunk, self.rows = chunk, dataset.settings.span(chunk)
+        self.directions, self.valid = directions, valid
+        self._dataset, self._what, self._on_release = dataset, what, on_release
+        self._lock: Lock | None = lock
+
+    def write(self, block: GradientBlock) -> None:
+        """Make the chunk durable.
+
+        Parameters
+        ----------
+        block : GradientBlock
+            Rows in all `directions`; those that it has in others of the writer's are left out.
+
+        Raises
+        ------
+        UsageError
+            If the block does not fit the chunk or what is stored of it, or the claim is released.
+        StoreWriteError
+            If the system refuses; finished chunks stay finished.
+        """
+        check_block(block, len(self.rows), self._dataset.vectors, self.directions, self._what)
+        if self.valid is not None and not np.array_equal(block.valid, self.valid):
+            row = int((block.valid != self.valid).argmax())
+            stored = "valid" if self.valid[row] else "invalid"
+            raise UsageError(
+                f"{self._what}: row {block.ids[row]!r} is stored as {stored}; a direction that is added must agree"
+            )
+        settings, vectors = self._dataset.settings, self._dataset.vectors
+        self.put(
+            columns_part(block),
+            (encoded(block, name, vectors[name], settings, self.chunk) for name in self.directions),
+        )
+
+    def put(self, columns: Part, pieces: Iterable[Piece]) -> None:
+        """Publish columns, then each direction's objects and its part; what is there already is left as it is."""
+        if self._lock is None:
+            raise UsageError(f"{self._what}: the claim on it is released")
+        if not is_finished(self._dataset.folder, self.chunk):
+            write_part(self._dataset.folder, self.chunk, columns)
+        for piece in pieces:
+            folder = self._dataset.of(piece.direction)
+            if is_finished(folder, self.chunk):
+                continue  # by a machine that our locks do not reach
+            for name, data in piece.objects.items():
+                folder.put(name, data)
+            write_part(folder, self.chunk, piece.part)
+
+    def release(self) -> None:
+        """Let others have the chunk."""
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+            self._on_release(self)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()

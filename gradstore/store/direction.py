@@ -1,0 +1,90 @@
+"""Reads the vectors of one sealed direction."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from gradstore.errors import CorruptError, IncompatibleError
+from gradstore.store.encodings import encoding
+from gradstore.store.files import Folder
+from gradstore.store.layout import MANIFEST, METADATA
+from gradstore.store.manifest import Sealed, read_manifest
+from gradstore.store.settings import Settings, VectorSettings
+
+__all__ = ["Direction", "open_direction"]
+
+Rows = npt.NDArray[np.float32]
+
+
+class Direction:
+    """One sealed direction of a data set; made by `open_direction`.
+
+    Attributes
+    ----------
+    vectors : VectorSettings
+        Length and encoding of a row.
+    manifest : Manifest
+    """
+
+    def __init__(self, sealed: Sealed, settings: Settings, verified: bool) -> None:
+        self.manifest = sealed.manifest
+        self.vectors = VectorSettings.parse(sealed.group(), sealed.folder.root / METADATA)
+        self._sealed, self._settings, self._verified = sealed, settings, verified
+        self._encoding = encoding(self.vectors.encoding)
+        self._spec = sealed.spec("gradient", self.vectors.gradient(settings))
+
+    @cached_property
+    def norms(self) -> Rows:
+        """Norm of each row before encoding."""
+        return self._sealed.array("norm", self._settings.scalars)
+
+    @cached_property
+    def _scale(self) -> Rows:
+        return self._sealed.array("scale", self._settings.scalars)
+
+    def decode(self, chunk: int, rows: slice | npt.NDArray[np.int64]) -> Rows:
+        """Some rows of a chunk, counted from its first."""
+        read = self._sealed.chunk if self._verified else self._sealed.mapped
+        codes = read("gradient", self._spec, chunk)[rows]
+        if not self._encoding.scaled:
+            return self._encoding.decode(codes, None)
+        span = self._settings.span(chunk)
+        return self._encoding.decode(codes, self._scale[span.start : span.stop][rows])
+
+
+def open_direction(
+    folder: Folder, name: str, settings: Settings, dataset: str, *, verified: bool = False
+) -> Direction:
+    """Open a direction of a data set.
+
+    Parameters
+    ----------
+    folder : Folder
+        The direction's.
+    name : str
+    settings : Settings
+        Of the data set.
+    dataset : str
+        Digest of the data set's manifest.
+    verified : bool
+        Check every chunk against its checksum when it is read, instead of mapping its file.
+
+    Raises
+    ------
+    CorruptError
+        If it is damaged.
+    IncompatibleError
+        If it was made for other rows.
+    """
+    manifest = read_manifest(folder)
+    if manifest is None:
+        raise CorruptError(f"{folder.root / MANIFEST} is gone: restore it from a copy of the store")
+    if manifest.facts.get("dataset") != dataset:
+        raise IncompatibleError(
+            f"direction {name!r} in {folder} was made for other rows than the columns beside it: restore both from "
+            "one copy of the store"
+        )
+    return Direction(Sealed(folder, manifest), settings, verified)

@@ -1,0 +1,55 @@
+"""What a checkpoint group says of the checkpoint that its rows were made with."""
+
+from __future__ import annotations
+
+from gradstore.errors import CorruptError
+from gradstore.records import CheckpointIdentity, canonical_json, digest
+from gradstore.store.files import Folder
+from gradstore.store.layout import METADATA, group_document, parse_group, plain_json
+
+__all__ = ["comparability", "identity_document", "read_identity"]
+
+_DECISIVE = (
+    "base_digest",
+    "adapter_digest",
+    "tokenizer_digest",
+    "template_digest",
+    "parameters",
+    "projection",
+)
+
+
+def comparability(identity: CheckpointIdentity) -> str:
+    """Digest of what `CheckpointIdentity.differences` compares; a sealed data set is tied to it."""
+    plain = identity.to_json()
+    return digest(canonical_json({name: plain[name] for name in _DECISIVE}))
+
+
+def identity_document(identity: CheckpointIdentity) -> bytes:
+    """``zarr.json`` of a checkpoint group."""
+    plain = plain_json(identity.to_json(), "the checkpoint's identity")
+    return group_document({"identity": plain, "digest": digest(canonical_json(plain))})
+
+
+def read_identity(folder: Folder) -> CheckpointIdentity | None:
+    """Identity of a checkpoint group; None if there is no group.
+
+    Raises
+    ------
+    CorruptError
+        If it is damaged.
+    """
+    data = folder.get(METADATA)
+    if data is None:
+        return None
+    where = folder.root / METADATA
+    stored = parse_group(data, where)
+    plain = stored.get("identity")
+    if not isinstance(plain, dict) or digest(canonical_json(plain)) != stored.get("digest"):
+        raise CorruptError(
+            f"{where} holds no intact identity of a checkpoint: restore it from a copy of the store"
+        )
+    try:
+        return CheckpointIdentity.from_json(plain)
+    except (KeyError, TypeError, ValueError) as error:
+        raise CorruptError(f"{where} holds no identity of a checkpoint ({error})") from None

@@ -1,0 +1,106 @@
+"""Locks that die with their process."""
+
+from __future__ import annotations
+
+import os
+import weakref
+from contextlib import suppress
+from typing import Self
+
+from gradstore.errors import StoreWriteError
+from gradstore.store.files import Folder, writing
+
+__all__ = ["Lock"]
+
+
+class Lock:
+    """An exclusive ``flock`` on a file that is removed when released.
+
+    The system drops the lock when its process dies; the file that a killed process leaves locks nothing.
+
+    Parameters
+    ----------
+    folder : Folder
+    name : str
+        Name of the lock file.
+    busy : str, optional
+        Message of the error if another process holds the lock; without it, wait.
+
+    Raises
+    ------
+    StoreWriteError
+        If the lock is held and `busy` is given, or the file cannot be made.
+    """
+
+    def __init__(self, folder: Folder, name: str, busy: str | None = None) -> None:
+        self._path = folder.path(name)
+        folder.make()
+        with writing(self._path):
+            while not self._acquire(busy):
+                pass  # the holder removed the file between our open and our lock
+        _held.add(self)
+
+    @classmethod
+    def attempt(cls, folder: Folder, name: str) -> Self | None:
+        """The lock; None if another holds it, in this process or in another."""
+        try:
+            return cls(folder, name, "held")
+        except _HeldError:
+            return None
+
+    def _acquire(self, busy: str | None) -> bool:
+        try:
+            import fcntl
+        except ImportError:  # Windows reads stores, and does not write them
+            raise StoreWriteError(f"cannot write {self._path.parent}: this system has no flock") from None
+        self._handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        try:
+            fcntl.flock(self._handle, fcntl.LOCK_EX | (fcntl.LOCK_NB if busy else 0))
+            if os.path.samestat(os.fstat(self._handle), self._path.stat()):
+                return True
+        except BlockingIOError:
+            os.close(self._handle)
+            raise _HeldError(busy) from None
+        except FileNotFoundError:
+            pass
+        except OSError:
+            os.close(self._handle)
+            raise
+        os.close(self._handle)
+        return False
+
+    def release(self) -> None:
+        """Remove the file, then let go."""
+        if self._handle >= 0:
+            with suppress(OSError):
+                self._path.unlink()
+            self.disown()
+
+    def disown(self) -> None:
+        """Close the file without removing it."""
+        os.close(self._handle)
+        self._handle = -1
+        _held.discard(self)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+
+class _HeldError(StoreWriteError):
+    """Another process holds the lock."""
+
+
+_held: weakref.WeakSet[Lock] = weakref.WeakSet()
+
+
+def _disown_all() -> None:
+    for lock in list(_held):
+        lock.disown()
+
+
+# A forked child has its parent's locks too, and would keep them when the parent is killed.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_disown_all)

@@ -1,0 +1,246 @@
+"""Joins stores whose processes could not write to one: each brings the chunks that it has."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from gradstore.errors import IncompatibleError, StoreNotFoundError, StoreWriteError, UsageError
+from gradstore.progress import Bar, Log, Progress, silent, unheard
+from gradstore.records import CheckpointIdentity
+from gradstore.store.begin import join
+from gradstore.store.blocks import Piece
+from gradstore.store.compare import difference
+from gradstore.store.create import create_store, join_checkpoint
+from gradstore.store.folder import DatasetFolder
+from gradstore.store.layout import ARTEFACTS, CHECKPOINTS
+from gradstore.store.parts import Part
+from gradstore.store.pieces import Pieces
+from gradstore.store.store import Store, open_store
+from gradstore.store.writer import DatasetWriter
+
+__all__ = ["MergeReport", "merge"]
+
+
+@dataclass(frozen=True, slots=True)
+class MergeReport:
+    """What a merge made of one data set.
+
+    Attributes
+    ----------
+    checkpoint, name : str
+        Where it lies.
+    rows, chunks : int
+    copied : int
+        Chunks of which this merge copied something.
+    directions : tuple of str
+        Directions that are finished.
+    missing : dict from str to int
+        Chunks that no store has, by direction; empty if the data set is finished.
+    """
+
+    checkpoint: str
+    name: str
+    rows: int
+    chunks: int
+    copied: int
+    directions: tuple[str, ...]
+    missing: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    path: Path
+    pieces: Pieces
+
+
+Plan = dict[tuple[str, str], list[_Source]]
+"""The stores that bring something to each checkpoint and data set."""
+
+
+def merge(
+    out: str | os.PathLike[str],
+    sources: Sequence[str | os.PathLike[str]],
+    *,
+    progress: Progress = silent,
+    log: Log = unheard,
+) -> list[MergeReport]:
+    """Join stores in one, chunk by chunk.
+
+    A data set may be spread over any number of stores, each with some of its chunks or directions, finished or not.
+    What becomes complete is sealed, and is then what one process would have written. What `out` holds already stays and
+    counts like a source. Everything copied is checked against its checksum. Killed and repeated it goes on; the sources
+    are only read, and nothing must write to them meanwhile.
+
+    Parameters
+    ----------
+    out : path
+        The store to write; created if there is none.
+    sources : sequence of paths
+        Stores to read.
+    progress, log : callable, optional
+        ``progress(total, unit, label)`` gives a bar; ``log(line)`` hears what is left out.
+
+    Returns
+    -------
+    list of MergeReport
+        One for each checkpoint and data set of the sources.
+
+    Raises
+    ------
+    StoreNotFoundError
+        If a source is no store.
+    UsageError
+        If nothing is to be merged, or `out` is among the sources.
+    IncompatibleError
+        If two stores made a checkpoint's rows with different models or settings (then nothing is written), or hold
+        different values for a chunk; the message shows the difference.
+    CorruptError
+        If a source is damaged.
+    StoreWriteError
+        If the system refuses, or another process writes the same chunk; nothing is lost.
+    """
+    stores = [open_store(source) for source in sources]
+    if not stores:
+        raise UsageError("there is nothing to merge: name at least one store")
+    if any(store.path.resolve() == Path(out).resolve() for store in stores):
+        raise UsageError(f"{out} cannot be merged into itself: choose another path to write, or leave it out")
+    identities = _identities(out, stores, log)
+    plan = _plan(out, stores)
+    opened = create_store(out)
+    for name, identity in identities.items():
+        join_checkpoint(opened, name, identity)
+    with progress(_total(plan), "chunks", "merge") as bar:
+        return [
+            _merge_dataset(opened, checkpoint, name, identities[checkpoint], found, bar)
+            for (checkpoint, name), found in sorted(plan.items())
+        ]
+
+
+def _identities(
+    out: str | os.PathLike[str], stores: Sequence[Store], log: Log
+) -> dict[str, CheckpointIdentity]:
+    """The identity of every checkpoint, the same in all stores that have it."""
+    first: dict[str, tuple[Path, CheckpointIdentity]] = {}
+    for store in (*_existing(out), *stores):
+        for name in store.checkpoints:
+            identity = store.identity(name)
+            path, known = first.setdefault(name, (store.path, identity))
+            differences = known.differences(identity)
+            if differences:
+                raise IncompatibleError(
+                    f"checkpoint {name!r} of {store.path} is not that of {path} ({'; '.join(differences)}): rows "
+                    "that cannot be compared are kept in two stores"
+                )
+            if known != identity:
+                log(f"{name}: {store.path} tells of it otherwise than {path}, which is kept")
+    for store in stores:
+        left = [f"{kind}/{name}" for kind in ARTEFACTS for name in getattr(store, kind)]
+        if left:
+            log(f"{store.path}: not merged, build them anew: {', '.join(left)}")
+    return {name: identity for name, (_, identity) in first.items()}
+
+
+def _plan(out: str | os.PathLike[str], stores: Sequence[Store]) -> Plan:
+    """What each store brings, refused if data sets of one name differ in their settings."""
+    plan: Plan = {}
+    held = {(c, n): s for store in _existing(out) for c, n, s in _datasets(store)}
+    for store in stores:
+        for checkpoint, name, source in _datasets(store):
+            found = plan.setdefault((checkpoint, name), [])
+            for other in (*filter(None, [held.get((checkpoint, name))]), *found):
+                dataset = source.pieces.dataset
+                join(
+                    other.pieces.dataset,
+                    dataset.settings,
+                    dataset.vectors,
+                    any_chunk_rows=False,
+                    what=f"data set {name!r} of {checkpoint!r} in {other.path}",
+                    here=f"in {store.path}",
+                    cure="only data sets made with the same settings can be joined",
+                )
+            found.append(source)
+    return plan
+
+
+def _existing(out: str | os.PathLike[str]) -> list[Store]:
+    try:
+        return [open_store(out)]
+    except StoreNotFoundError:
+        return []
+
+
+def _datasets(store: Store) -> Iterator[tuple[str, str, _Source]]:
+    for checkpoint in store.checkpoints:
+        for name in store.datasets(checkpoint):
+            dataset = DatasetFolder.read(store.folder.at(f"{CHECKPOINTS}/{checkpoint}/{name}"))
+            if dataset is not None and dataset.vectors:
+                yield checkpoint, name, _Source(store.path, Pieces(dataset))
+
+
+def _total(plan: Plan) -> int:
+    return sum(len(source.pieces.dataset.settings.chunks) for found in plan.values() for source in found)
+
+
+def _merge_dataset(
+    out: Store, checkpoint: str, name: str, identity: CheckpointIdentity, sources: list[_Source], bar: Bar
+) -> MergeReport:
+    settings = sources[0].pieces.dataset.settings
+    vectors = {each: vectors for source in sources for each, vectors in source.pieces.dataset.vectors.items()}
+    copied: set[int] = set()
+    with DatasetWriter(out, name, checkpoint, identity, settings, vectors) as writer:
+        kept = _Source(out.path, Pieces(writer.dataset))
+        for source in sources:
+            for chunk in range(len(writer.chunks)):
+                if _merge_chunk(writer, chunk, source, kept):
+                    copied.add(chunk)
+                bar.update(1)
+        writer.seal_finished()
+        return MergeReport(
+            checkpoint,
+            name,
+            writer.settings.rows,
+            len(writer.chunks),
+            len(copied),
+            tuple(each for each in writer.directions if writer.dataset.sealed([each])),
+            {each: len(missing) for each in writer.directions if (missing := writer.dataset.missing([each]))},
+        )
+
+
+def _merge_chunk(writer: DatasetWriter, chunk: int, source: _Source, kept: _Source) -> bool:
+    """Copy what a source has of a chunk and we have not, and compare what both have; whether anything was copied."""
+    what = f"chunk {chunk} of data set {writer.name!r} of {writer.checkpoint!r}"
+    theirs = source.pieces.directions(chunk)
+    columns = source.pieces.columns(chunk) if theirs else None
+    if columns is None:
+        return False
+    _same(kept, source, chunk, what, kept.pieces.columns(chunk), columns)
+    ours = kept.pieces.directions(chunk)
+    parts = {each: source.pieces.vectors(each, chunk) for each in theirs}
+    for each in theirs:
+        if each in ours:
+            _same(kept, source, chunk, f"{what}, {each}", kept.pieces.vectors(each, chunk), parts[each])
+    wanted = [each for each in theirs if each not in ours]
+    if not wanted:
+        return False
+    claim = writer.claim(chunk)
+    if claim is None:
+        raise StoreWriteError(f"another process is writing {what} in {kept.path}: wait for it to end")
+    with claim:
+        claim.put(
+            columns,
+            (Piece(each, source.pieces.objects(each, parts[each], chunk), parts[each]) for each in wanted),
+        )
+    return True
+
+
+def _same(kept: _Source, source: _Source, chunk: int, what: str, mine: Part | None, theirs: Part) -> None:
+    """Refuse what differs between two stores."""
+    first = kept.pieces.dataset.settings.span(chunk).start
+    found = "" if mine is None else difference(mine, theirs, first)
+    if found:
+        raise IncompatibleError(
+            f"{what} is not the same in {kept.path} (there) and {source.path} (here): {found}; merge only one of them"
+        )

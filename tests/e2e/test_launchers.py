@@ -1,0 +1,59 @@
+"""Several processes under a launcher write the store that one process writes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+BIN = Path(sys.executable).parent
+SIZES = ("--dim", "256", "--chunk-rows", "4", "--device", "cpu")
+
+
+def contents(store: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(store)): path.read_bytes() for path in sorted(store.rglob("*")) if path.is_file()
+    }
+
+
+def run(*command: object, **environment: str) -> str:
+    done = subprocess.run(
+        list(map(str, command)),
+        env=os.environ | {"OMP_NUM_THREADS": "1"} | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stderr
+
+
+def test_torchrun_with_two_processes_writes_the_store_of_one(
+    tiny_run: Path, token_rows: Path, tmp_path: Path
+) -> None:
+    options = ("--checkpoint", tiny_run / "run", "--data", token_rows, "--name", "pool", *SIZES)
+    run(BIN / "gradstore", "extract", tmp_path / "one.zarr", *options)
+    launcher = (BIN / "torchrun", "--standalone", "--nproc-per-node", "2", "--no-python")
+    said = run(*launcher, BIN / "gradstore", "extract", tmp_path / "two.zarr", *options)
+    assert "2/2: " in said
+    assert contents(tmp_path / "two.zarr") == contents(tmp_path / "one.zarr")
+
+
+def test_a_task_of_an_array_that_is_left_alone_finishes_the_data_set(
+    tiny_run: Path, token_rows: Path, tmp_path: Path
+) -> None:
+    options = (
+        "--checkpoint",
+        tiny_run / "run" / "checkpoint-8",
+        "--data",
+        token_rows,
+        "--name",
+        "pool",
+        *SIZES,
+    )
+    task = {"SLURM_ARRAY_TASK_ID": "2", "SLURM_ARRAY_TASK_MIN": "1", "SLURM_ARRAY_TASK_COUNT": "3"}
+    run(BIN / "gradstore", "extract", tmp_path / "one.zarr", *options)
+    run(BIN / "gradstore", "extract", tmp_path / "task.zarr", *options, **task)
+    assert contents(tmp_path / "task.zarr") == contents(tmp_path / "one.zarr")
