@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from gradstore.graph import Graph, build_graph, load_graph
     from gradstore.records import Selection
     from gradstore.select import SelectionContext, Selector, select
-    from gradstore.store import Dataset, Store, import_arrays, verify
+    from gradstore.store import Dataset, Store, import_arrays, merge, verify
     from gradstore.store import open_store as open
     from gradstore.training import warmup
 
@@ -42,6 +42,7 @@ _HOMES = {
     "extract": ("gradstore.gradients", "extract"),
     "import_arrays": ("gradstore.store", "import_arrays"),
     "load_graph": ("gradstore.graph", "load_graph"),
+    "merge": ("gradstore.store", "merge"),
     "open": ("gradstore.store", "open_store"),
     "verify": ("gradstore.store", "verify"),
     "warmup": ("gradstore.training", "warmup"),
@@ -68,6 +69,7 @@ __all__ = [
     "extract",
     "import_arrays",
     "load_graph",
+    "merge",
     "open",
     "select",
     "verify",

@@ -87,8 +87,9 @@ def _notes(report: ExtractReport) -> list[str]:
     if not report.sealed:
         notes.append(
             f"{place}: this process computed {console.count(report.computed_chunks)} of"
-            f" {console.count(report.chunks)} chunks, the counts are of these; other processes or parts have the"
-            " rest. The last one that ends finishes the data set; for parts, that is `gradstore store merge`"
+            f" {console.count(report.chunks)} chunks, the counts are of these; {console.count(report.missing_chunks)}"
+            " are left to other processes or parts. The last one that ends finishes the data set; for parts, that is"
+            " `gradstore store merge`"
         )
     return notes
 

@@ -78,7 +78,7 @@ def fresh_adapter(model: nn.Module, init: InitLora) -> tuple[nn.Module, dict[str
     )
     # The global generator is put back as it was; lora_A is drawn on the CPU and moved to the model's device.
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(init.seed)
+        torch.default_generator.manual_seed(init.seed)  # not the GPUs', which are left alone
         adapted: nn.Module = get_peft_model(model, config)
     record = {
         "peft_type": "LORA",

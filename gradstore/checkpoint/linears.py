@@ -27,6 +27,8 @@ CALLING_LAYERS = {"Linear", "Linear8bitLt", "Linear4bit"}
 def lora_linears(model: nn.Module, causal: nn.Module, where: str) -> dict[str, nn.Module]:
     """The lora_A and lora_B layers of a peft model by the name of their weight, in ``named_parameters`` order.
 
+    Those of the output layer are left out: it runs on learned positions of all rows together.
+
     Parameters
     ----------
     model, causal : torch.nn.Module
@@ -41,7 +43,7 @@ def lora_linears(model: nn.Module, causal: nn.Module, where: str) -> dict[str, n
     """
     from peft.tuners.lora import LoraLayer
 
-    used = _used_modules(causal)
+    used = _before_output(causal)
     linears: dict[str, nn.Module] = {}
     for path, layer in model.named_modules():
         if not isinstance(layer, LoraLayer) or not layer.lora_A:
@@ -82,9 +84,7 @@ def base_linears(causal: nn.Module) -> dict[str, nn.Module]:
     CheckpointError
         If there is none.
     """
-    used = _used_modules(causal)
-    head = output_layer(causal)
-    used -= {id(module) for module in head.modules()} if head is not None else set()
+    used = _before_output(causal)
     linears: dict[str, nn.Module] = {}
     for path, module in causal.named_modules():
         linear = isinstance(module, nn.Linear) or type(module).__name__ == "Conv1D"
@@ -135,6 +135,12 @@ def output_layer(causal: nn.Module) -> nn.Module | None:
     """The layer that turns the last hidden states into logits."""
     head: nn.Module | None = causal.get_output_embeddings()  # type: ignore[operator]
     return head
+
+
+def _before_output(causal: nn.Module) -> set[int]:
+    """Modules that text passes through on its way to the output layer."""
+    head = output_layer(causal)
+    return _used_modules(causal) - ({id(module) for module in head.modules()} if head is not None else set())
 
 
 def _used_modules(causal: nn.Module) -> set[int]:

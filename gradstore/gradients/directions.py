@@ -98,8 +98,10 @@ def _prepare(name: str, parameters: list[str], moments: Moments | None, device: 
         return Direction(name)
     if moments is None:
         raise UsageError(f"direction {name!r} needs the optimizer's moments")
-    m = [moments.first[p].flatten().to(device) for p in parameters]
     v = [moments.second[p].flatten().to(device) for p in parameters]
+    if name == "precond":
+        return Direction(name, second=[BETA2 * x for x in v], added=1 - BETA2, inside=EPS)
+    m = [moments.first[p].flatten().to(device) for p in parameters]
     if name == "adam-true":
         # The update that Adam itself would make with this gradient as its next one, bias-corrected.
         beta1, beta2 = moments.betas
@@ -114,6 +116,4 @@ def _prepare(name: str, parameters: list[str], moments: Moments | None, device: 
             outside=moments.eps,
         )
     second = [BETA2 * x for x in v]
-    if name == "precond":
-        return Direction(name, second=second, added=1 - BETA2, inside=EPS)
     return Direction(name, [BETA1 * x for x in m], second, gain=1 - BETA1, added=1 - BETA2, inside=EPS)

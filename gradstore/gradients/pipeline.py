@@ -7,7 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from gradstore.gradients.compute import ChunkComputer, Prepared
-from gradstore.gradients.parts import Share
+from gradstore.parts import Share
 from gradstore.progress import Bar
 from gradstore.records import GradientBlock
 from gradstore.store import Claim, DatasetWriter

@@ -35,8 +35,8 @@ class ExtractReport:
         Those asked for.
     fmt : str
         The rows' format.
-    chunks, computed_chunks : int
-        All chunks, and those that this run computed.
+    chunks, computed_chunks, missing_chunks : int
+        All chunks, those that this run computed, and those that nobody has finished yet.
     unattributed : tuple of str
         Trained parameters whose gradients are not part of the rows.
     bytes : int
@@ -59,6 +59,7 @@ class ExtractReport:
     fmt: str
     chunks: int
     computed_chunks: int
+    missing_chunks: int
     unattributed: tuple[str, ...]
     bytes: int
     seconds: float
@@ -75,6 +76,7 @@ class ExtractReport:
         continues: str,
         directions: tuple[str, ...],
         chunks: int,
+        missing: int,
         unattributed: tuple[str, ...],
         seconds: float,
     ) -> ExtractReport:
@@ -95,6 +97,7 @@ class ExtractReport:
             fmt=file.fmt,
             chunks=chunks,
             computed_chunks=tally.chunks,
+            missing_chunks=missing,
             unattributed=unattributed,
             bytes=0 if dataset is None else dataset.size,
             seconds=seconds,

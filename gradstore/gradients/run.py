@@ -74,7 +74,8 @@ class CheckpointRun:
                 self._log(f"{self.key}/{name}: {done:,} of {len(writer.chunks):,} chunks done before")
             mine = self._share.expected(missing)
             tally = self._compute(writer, mine, tokens) if mine else Tally()
-            dataset = None if writer.missing() else writer.seal()
+            missing = writer.missing()
+            dataset = None if missing else writer.seal()
             report = ExtractReport.of(
                 dataset,
                 tally,
@@ -84,6 +85,7 @@ class CheckpointRun:
                 continues=self._continues(name),
                 directions=self._job.resolved_directions(),
                 chunks=len(writer.chunks),
+                missing=len(missing),
                 unattributed=self._session.loaded.unattributed if self._session else (),
                 seconds=time.monotonic() - started,
             )

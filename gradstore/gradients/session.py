@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -128,7 +128,7 @@ def open_session(folder: CheckpointFolder, tokens: Tokens, job: Settings) -> Ses
         template_digest=tokens.chat.template_digest,
         step=folder.step,
         weight=folder.weight,
-        lora=_public_lora(folder.lora),
+        lora=_public_lora(loaded.lora),
         parameters=layers,
         projection=job.projection_spec(sum(int(np.prod(shape)) for _, shape in layers)),
     )
@@ -148,6 +148,6 @@ def early_identity(
     )
 
 
-def _public_lora(lora: dict[str, Any]) -> dict[str, Any]:
+def _public_lora(lora: Mapping[str, Any]) -> dict[str, Any]:
     """The adapter's configuration without the path of the base model, which would tell others nothing."""
     return {key: value for key, value in lora.items() if key != "base_model_name_or_path"}

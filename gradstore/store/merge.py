@@ -188,9 +188,9 @@ def _merge_dataset(
     out: Store, checkpoint: str, name: str, identity: CheckpointIdentity, sources: list[_Source], bar: Bar
 ) -> MergeReport:
     settings = sources[0].pieces.dataset.settings
-    vectors = {each: vectors for source in sources for each, vectors in source.pieces.dataset.vectors.items()}
+    vectors = {each: kept for source in sources for each, kept in source.pieces.dataset.vectors.items()}
     copied: set[int] = set()
-    with DatasetWriter(out, name, checkpoint, identity, settings, vectors) as writer:
+    with DatasetWriter(out, name, checkpoint, identity, settings, dict(sorted(vectors.items()))) as writer:
         kept = _Source(out.path, Pieces(writer.dataset))
         for source in sources:
             for chunk in range(len(writer.chunks)):

@@ -125,7 +125,15 @@ def read_part(folder: Folder, chunk: int, names: Collection[str], rows: int) -> 
         }
         part = Part(arrays, objects, notes["fidelity"])
         check_part(part, names, rows)
-    except (ValueError, KeyError, TypeError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+    except (
+        ValueError,
+        KeyError,
+        TypeError,
+        EOFError,
+        AttributeError,
+        RuntimeError,
+        zipfile.BadZipFile,
+    ) as error:
         raise CorruptError(
             f"{where} is damaged ({error}): delete it and run the same command again"
         ) from error

@@ -9,8 +9,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from gradstore.errors import GradstoreError
+from gradstore.errors import CorruptError, GradstoreError
 from gradstore.store import DatasetWriter, open_store, verify, write_artifact
+from gradstore.store.compare import difference
+from gradstore.store.files import Folder
+from gradstore.store.parts import read_part
 
 _CHECKPOINT = ["zarr.json", "checkpoints/zarr.json", "checkpoints/step-1/zarr.json", "graphs/zarr.json"]
 
@@ -117,3 +120,52 @@ def test_an_unfinished_data_set_is_a_problem_and_its_finished_chunks_are_checked
         assert "(1 of 3 chunks done)" in problems[0].what
         (tmp_path / "s/checkpoints/step-1/pool/sgd/gradient/c/0/0").write_bytes(b"")
         assert len(verify(tmp_path / "s")) == 2
+
+
+def test_an_unfinished_direction_is_listed_beside_the_finished_ones(
+    whole: Path, tmp_path: Path, make: SimpleNamespace
+) -> None:
+    path = tmp_path / "s"
+    shutil.copytree(whole, path)
+    make.write_some(path, [1], directions=("adam",))
+    (problem,) = verify(path)
+    assert problem.where == "checkpoints/step-1/pool/adam"
+    assert "direction 'adam' of data set 'pool' of 'step-1'" in problem.what
+    assert "to finish it (1 of 3 chunks done)" in problem.what
+    (path / "checkpoints/step-1/pool/adam/gradient/c/1/0").write_bytes(b"")
+    (path / "checkpoints/step-1/pool/sgd/gradient/c/1/0").write_bytes(b"")
+    assert [problem.where.rpartition("pool/")[2] for problem in verify(path)] == [
+        "adam/gradient/c/1/0",
+        "adam",
+        "sgd/gradient/c/1/0",
+    ]
+
+
+def test_a_direction_that_belongs_to_other_rows_is_found(
+    whole: Path, tmp_path: Path, make: SimpleNamespace
+) -> None:
+    path = tmp_path / "s"
+    shutil.copytree(whole, path)
+    make.write(path, name="other", directions=("sgd",), content_digest="d" * 32)
+    folder = path / "checkpoints/step-1"
+    shutil.rmtree(folder / "pool/sgd")
+    shutil.copytree(folder / "other/sgd", folder / "pool/sgd")
+    (problem,) = verify(path)
+    assert problem.where == "checkpoints/step-1/pool/sgd"
+    assert "was made for other rows than the columns beside it" in problem.what
+    shutil.rmtree(folder / "pool/sgd")
+    (problem,) = verify(path)
+    assert (problem.where, "is not finished" in problem.what) == ("checkpoints/step-1/pool", True)
+
+
+def test_a_flipped_bit_in_a_part_is_found_or_changes_nothing(tmp_path: Path, make: SimpleNamespace) -> None:
+    make.write_some(tmp_path / "s", [1], directions=("sgd",))
+    folder, names = Folder(tmp_path / "s/checkpoints/step-1/pool/sgd"), ("norm", "scale")
+    path = folder.root / "parts/1.npz"
+    data, intact = path.read_bytes(), read_part(folder, 1, names, 4)
+    for place in range(len(data)):
+        path.write_bytes(data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :])
+        try:
+            assert difference(intact, read_part(folder, 1, names, 4)) == ""
+        except CorruptError as error:
+            assert "parts/1.npz is damaged" in str(error)  # noqa: PT017 (most places, but not all)
