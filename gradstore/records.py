@@ -32,9 +32,10 @@ DIRECTIONS = ("sgd", "sign", "adam", "precond", "adam-true", "rds")
 PROJECTIONS = ("sjlt", "rademacher", "kron", "kron+sjlt", "none")
 
 
-def canonical_json(value: Any) -> bytes:
-    """UTF-8 JSON with sorted keys and no spaces, so that equal values have equal bytes."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+def canonical_json(value: Any, errors: str = "strict") -> bytes:
+    """UTF-8 JSON with sorted keys and no spaces: equal values have equal bytes. `errors` as for `str.encode`."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return text.encode(errors=errors)
 
 
 def digest(*parts: bytes) -> str:
@@ -46,16 +47,16 @@ def digest(*parts: bytes) -> str:
     return state.hexdigest()[:32]
 
 
-def content_hash(record: Mapping[str, Any]) -> str:
+def content_hash(record: Mapping[str, Any], errors: str = "strict") -> str:
     """24 hexadecimal digits of the digest of a record's canonical JSON without its ``id`` and without null fields.
 
     Nulls do not count because columnar files cannot tell them from absent fields. 96 bits give a chance of 1e-11 of any
-    clash among a billion rows. `TypeError` or `UnicodeEncodeError` if the record cannot be written as JSON.
+    clash among a billion rows. `TypeError` if the record cannot be written as JSON; `errors` as for `canonical_json`.
     """
     content = {
         key: _without_nulls(value) for key, value in record.items() if key != "id" and value is not None
     }
-    return digest(canonical_json(content))[:24]
+    return digest(canonical_json(content, errors))[:24]
 
 
 def _without_nulls(value: Any) -> Any:

@@ -20,14 +20,16 @@ def cosine_error(stored: Rows, exact: Rows) -> float:
 
 def cosines(rows: Rows) -> Rows:
     unit = rows.astype(np.float64) / np.linalg.norm(rows.astype(np.float64), axis=1, keepdims=True)
-    return unit @ unit.T
+    product: Rows = unit @ unit.T
+    return product
 
 
 def gradstore_rows(store: Path) -> Rows:
     import gradstore
 
     dataset = gradstore.open(store).dataset("rows")
-    return dataset.read(dataset.directions[0], 0, len(dataset))
+    rows: Rows = dataset.read(dataset.directions[0], 0, len(dataset))
+    return rows
 
 
 def gradstore_bytes(store: Path, rows: int) -> float:

@@ -97,8 +97,9 @@ def save_tokenizer(folder: Path) -> None:
     from tokenizers import Tokenizer, models
     from transformers import PreTrainedTokenizerFast
 
-    words = Tokenizer(models.WordLevel({f"w{i}": i for i in range(VOCABULARY)}, unk_token="w0"))
-    PreTrainedTokenizerFast(tokenizer_object=words, eos_token="w2", pad_token="w2").save_pretrained(folder)
+    words = Tokenizer(models.WordLevel({f"w{i}": i for i in range(VOCABULARY)}))
+    special = {"eos_token": "w2", "pad_token": "w2"}
+    PreTrainedTokenizerFast(tokenizer_object=words, **special).save_pretrained(folder)
 
 
 def real_workload(folder: Path, checkpoint: Path, data: Path, rows: int, max_length: int) -> Workload:
@@ -107,7 +108,7 @@ def real_workload(folder: Path, checkpoint: Path, data: Path, rows: int, max_len
     from gradstore.data import ChatTokenizer, load_rows
 
     found = find_checkpoints(checkpoint)[0]
-    chat = ChatTokenizer(load_tokenizer(found), max_length=max_length)
+    chat = ChatTokenizer(load_tokenizer(found), template=None, max_length=max_length)
     file = load_rows(data, limit=2 * rows)
     made: list[dict[str, Any]] = []
     for row in file.rows:

@@ -12,6 +12,7 @@ from gradstore.errors import DataError
 __all__ = ["read_dataset", "read_parquet"]
 
 _BUFFER = 1 << 20
+_JSON = "extension<arrow.json>"
 
 
 def read_parquet(path: Path) -> Iterator[Any]:
@@ -21,11 +22,11 @@ def read_parquet(path: Path) -> Iterator[Any]:
 
     try:
         with pq.ParquetFile(path, buffer_size=_BUFFER, pre_buffer=False) as file:  # else whole row groups
-            packed = [field.name for field in file.schema_arrow if str(field.type) == "extension<arrow.json>"]
+            packed = {field.name: field.type for field in file.schema_arrow if _JSON in str(field.type)}
             for batch in file.iter_batches(batch_size=1024):
                 for record in batch.to_pylist():
-                    unpacked = {name: json.loads(record[name]) for name in packed if record[name] is not None}
-                    yield _without_nulls({**record, **unpacked})
+                    values = {name: _unpacked(record[name], kind) for name, kind in packed.items()}
+                    yield _without_nulls({**record, **values})
     except pa.ArrowInvalid as error:
         raise DataError(f"{path}: not a whole Parquet file ({error}); write it again") from error
 
@@ -43,6 +44,21 @@ def read_dataset(path: Path) -> Iterator[Any]:
 
     for record in load_from_disk(str(path)).with_format(None):
         yield _without_nulls(record)
+
+
+def _unpacked(value: Any, kind: Any) -> Any:
+    """A value of an Arrow type, in which JSON is text, with the values that these texts stand for."""
+    from pyarrow import types
+
+    if value is None:
+        return None
+    if str(kind) == _JSON:
+        return json.loads(value)
+    if types.is_struct(kind):
+        return {field.name: _unpacked(value[field.name], field.type) for field in kind}
+    if types.is_list(kind) or types.is_large_list(kind):
+        return [_unpacked(item, kind.value_type) for item in value]
+    return value
 
 
 def _without_nulls(value: Any) -> Any:

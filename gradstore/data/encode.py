@@ -179,7 +179,7 @@ class ChatTokenizer:
 
     def _example(self, ids: _Ids, labels: _Ids, reason: str = "") -> Example:
         limit = self._max_length
-        inputs, targets = ids[:limit], labels[:limit]
+        inputs, targets = ids[:limit].copy(), labels[:limit].copy()  # not views of what is cut
         truncated = len(ids) > limit
         if not len(ids):
             reason = "empty"

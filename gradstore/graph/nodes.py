@@ -292,16 +292,27 @@ def common_checkpoints(
 def default_sets(
     store: Store, train: Sequence[str] | None, targets: Sequence[str] | None
 ) -> tuple[list[str], list[str]]:
-    """Names of the train and target sets; the data sets themselves know which of them are targets."""
-    named = {*(train or ()), *(targets or ())}
+    """Names of the train and target sets; the data sets themselves know which of them are targets.
+
+    A set that is named stands for those that continue it too: one file that has grown.
+    """
+    named = [*(train or ()), *(targets or ())]
     found: tuple[list[str], list[str]] = ([], [])
+    continued: dict[str, list[str]] = {}
+    all_named = train is not None and targets is not None
     for name in store.datasets():
-        if name not in named:
+        if name not in named and not (all_named and name.rpartition(".")[0] not in named):
             key = next(key for key in store.checkpoints if name in store.datasets(key))
-            found[bool(store.dataset(name, key).attributes.get("target", False))].append(name)
+            attributes = store.dataset(name, key).attributes
+            found[bool(attributes.get("target", False))].append(name)
+            continued.setdefault(str(attributes.get("continues", name)), []).append(name)
+
+    def whole(names: Sequence[str]) -> list[str]:
+        return [each for name in names for each in (name, *continued.get(name, ()))]
+
     return (
-        list(train) if train is not None else found[0],
-        list(targets) if targets is not None else found[1],
+        whole(train) if train is not None else found[0],
+        whole(targets) if targets is not None else found[1],
     )
 
 

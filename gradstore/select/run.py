@@ -88,7 +88,7 @@ def select(
 
     opened = open_store(store) if isinstance(store, str | Path) else store
     rule = resolve(selector, params)
-    train, _ = default_sets(opened, train, [target] if target else [])
+    train, targets = default_sets(opened, train, [target] if target else [])
     if not train:
         raise UsageError(
             f"{opened.path} has no data set to choose from; run `gradstore extract {opened.path} …`"
@@ -96,7 +96,7 @@ def select(
     both = open_nodes(
         opened,
         train=train,
-        targets=[target] if target else [],
+        targets=targets,
         checkpoints=checkpoints,
         direction=direction,
         target_direction=target_direction,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Self
 
 import numpy as np
@@ -31,7 +32,7 @@ class Claim:
     directions : tuple of str
         What is to be computed for it.
     valid : ndarray of bool, or None
-        Which of its rows are stored as valid: rows that are added in other directions must agree. None if the chunk's
+        Which of its rows are stored as valid; in a direction that is added, the others are zero. None if the chunk's
         columns are not stored yet.
     """
 
@@ -67,12 +68,9 @@ class Claim:
             If the system refuses; finished chunks stay finished.
         """
         check_block(block, len(self.rows), self._dataset.vectors, self.directions, self._what)
-        if self.valid is not None and not np.array_equal(block.valid, self.valid):
-            row = int((block.valid != self.valid).argmax())
-            stored = "valid" if self.valid[row] else "invalid"
-            raise UsageError(
-                f"{self._what}: row {block.ids[row]!r} is stored as {stored}; a direction that is added must agree"
-            )
+        if self.valid is not None:
+            # A row may have an embedding and no gradient, and is then found out when the gradients are added.
+            block = replace(block, valid=block.valid & self.valid)
         settings, vectors = self._dataset.settings, self._dataset.vectors
         self.put(
             columns_part(block),

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from gradstore.errors import UsageError
 from gradstore.records import CheckpointIdentity, GradientBlock, ProjectionSpec, content_hash, digest
+from gradstore.store.columns import utf8
 from gradstore.store.dataset import Dataset
 from gradstore.store.writer import DatasetWriter
 
@@ -115,7 +116,7 @@ def _columns(
         "subtasks": [""] * count if subtasks is None else list(subtasks),
         "records": [b""] * count if rows is None else _records(rows),
     }
-    columns["contents"] = _contents(columns["ids"] if rows is None else rows)
+    columns["contents"] = _contents(columns["ids"], rows)
     for what, values in columns.items():
         if len(values) != count:
             raise UsageError(f"there are {count} gradients but {len(values)} {what}")
@@ -133,12 +134,14 @@ def _records(rows: Sequence[Mapping[str, Any]]) -> list[bytes]:
         raise UsageError(f"a row cannot be written as JSON: {error}") from None
 
 
-def _contents(rows: Sequence[Mapping[str, Any]] | Sequence[str]) -> list[bytes]:
+def _contents(ids: Sequence[str], rows: Sequence[Mapping[str, Any]] | None) -> list[bytes]:
     """Hash of each row's content; where there is only an id, of that."""
-    hashes = (digest(row.encode())[:24] if isinstance(row, str) else content_hash(row) for row in rows)
-    try:
-        return [bytes.fromhex(each) for each in hashes]
-    except (TypeError, UnicodeEncodeError) as error:
+    names = utf8(ids, "id")
+    if rows is None:
+        return [bytes.fromhex(digest(name)[:24]) for name in names]
+    try:  # JSON can hold text that is no valid Unicode
+        return [bytes.fromhex(content_hash(row, "surrogatepass")) for row in rows]
+    except TypeError as error:
         raise UsageError(f"a row cannot be written as JSON: {error}") from None
 
 

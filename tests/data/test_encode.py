@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -267,6 +268,16 @@ def test_rows_encoded_together_are_encoded_as_one_by_one(
     alone = [chat.encode(one, "prompt-completion") for one in rows]
     assert len(together) == len(rows)
     assert all(map(same, together, alone))
+
+
+def test_threads_may_share_a_tokenizer_and_a_template(tokenizer: Any) -> None:
+    turns = [{"role": "user", "content": "x"}, {"role": "assistant", "content": "the cat " * 9}] * 9
+    rows = [row(messages=turns[: 2 * n % 19]) for n in range(60)]
+    chat = ChatTokenizer(tokenizer, template="chatml", max_length=9999)
+    expected = [example.labels.tolist() for example in chat.encode_all(rows, "messages")]
+    with ThreadPoolExecutor(4) as pool:
+        for examples in pool.map(lambda _: chat.encode_all(rows, "messages"), range(12)):
+            assert [example.labels.tolist() for example in examples] == expected
 
 
 def test_more_text_than_one_batch_holds_is_encoded_whole(tokenizer: Any) -> None:

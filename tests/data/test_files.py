@@ -116,8 +116,17 @@ def test_json_columns_of_datasets_come_back_as_values(tmp_path: Path) -> None:
     if not hasattr(datasets, "Json"):
         pytest.skip("this version of datasets has no Json columns")
     datasets.disable_progress_bars()
-    rows = [{"text": "a", "meta": {"x": 1}}, {"text": "b", "meta": {"y": "t"}}]
-    features = datasets.Features({"text": datasets.Value("string"), "meta": datasets.Json()})
+    rows: list[dict[str, Any]] = [
+        {"text": "a", "meta": {"x": 1}, "calls": [{"call": {"f": [2]}}, {}]},
+        {"text": "b", "meta": {"y": "t"}},
+    ]
+    features = datasets.Features(
+        {
+            "text": datasets.Value("string"),
+            "meta": datasets.Json(),
+            "calls": datasets.List({"call": datasets.Json()}),
+        }
+    )
     made = datasets.Dataset.from_list(rows, features=features)
     made.save_to_disk(str(tmp_path / "folder"))
     made.to_parquet(str(tmp_path / "rows.parquet"))

@@ -17,6 +17,7 @@ import pytest
 
 from gradstore.errors import IncompatibleError, StoreWriteError, UsageError
 from gradstore.store import DatasetWriter, open_store, verify
+from gradstore.store.files import Folder
 
 POOL = "checkpoints/step-1/pool"
 HOLD = """
@@ -206,21 +207,24 @@ def test_a_direction_that_is_added_takes_the_chunks_that_are_there(
         DatasetWriter.open(tmp_path / "s", **given | {"directions": {"wide": 1 << 30}})
 
 
-@pytest.mark.parametrize("sealed", [False, True])
-def test_a_direction_that_is_added_must_agree_on_the_valid_rows(
-    sealed: bool, tmp_path: Path, make: SimpleNamespace
+def test_a_direction_that_is_added_is_zero_where_a_row_is_invalid_there_or_now(
+    tmp_path: Path, make: SimpleNamespace
 ) -> None:
     path = tmp_path / "s"
-    make.write(path, directions=("adam",)) if sealed else make.write_some(path, [1], directions=("adam",))
+    make.write(path, directions=("adam",))
+    stored = open_store(path).dataset("pool").valid.copy()
     with DatasetWriter.open(path, **make.settings(directions=("sgd",))) as writer:
-        block = make.block(writer.chunks[1], 16, ("sgd",))
-        with pytest.raises(
-            UsageError, match=r"row 'row-5' is stored as invalid; a direction that is added must"
-        ):
-            writer.write(1, dataclasses.replace(block, valid=np.ones(4, bool)))
-        with pytest.raises(UsageError, match="row 'row-4' is stored as valid"):
-            writer.write(1, dataclasses.replace(block, valid=np.zeros(4, bool)))
-        writer.write(1, block)
+        for chunk in writer.missing():
+            block = make.block(writer.chunks[chunk], 16, ("sgd",))
+            valid = np.ones(len(block.ids), bool)
+            valid[0] = False
+            ones = {"sgd": np.ones((len(block.ids), 16), np.float32)}
+            writer.write(chunk, dataclasses.replace(block, valid=valid, gradients=ones))
+        starts = [rows.start for rows in writer.chunks]
+        norms = writer.seal().norms("sgd")
+    assert not norms[starts].any()
+    np.testing.assert_array_equal(norms > 0, stored & ~np.isin(np.arange(len(stored)), starts))
+    np.testing.assert_array_equal(open_store(path).dataset("pool").valid, stored)
 
 
 def test_any_process_may_seal_and_again(tmp_path: Path, make: SimpleNamespace, written: Path) -> None:
@@ -248,3 +252,43 @@ def test_what_killed_processes_left_is_removed(tmp_path: Path, make: SimpleNames
     make.write(path)
     assert make.objects(path) == make.objects(written)
     assert not (path / POOL / "parts").exists()
+
+
+def test_where_locks_do_not_reach_the_first_part_counts(
+    tmp_path: Path, make: SimpleNamespace, written: Path
+) -> None:
+    """As on two machines: both have the chunk, each of them writes it."""
+    path = tmp_path / "s"
+    with (
+        DatasetWriter.open(path, **make.settings()) as here,
+        DatasetWriter.open(path, **make.settings()) as elsewhere,
+    ):
+        mine = here.claim(1)
+        (path / POOL / ".1.lock").unlink()
+        theirs = elsewhere.claim(1)
+        block = make.block(range(4, 8), 16, ("adam", "sgd"))
+        theirs.write(block)
+        mine.write(make.block(range(4, 8), 16, ("adam", "sgd"), seed=1))
+        make.fill(here, [0, 2])
+        here.seal()
+    assert make.objects(path) == make.objects(written)
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_an_object_that_another_machine_publishes_with_our_temporary_file_must_be_the_same(
+    same: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, real = Folder(tmp_path), Path.replace
+
+    def taken(self: Path, target: Path) -> Path:
+        if not same:
+            self.write_bytes(b"other")
+        real(self, target)
+        return real(self, target)
+
+    monkeypatch.setattr(Path, "replace", taken)
+    if same:
+        folder.put("object", b"bytes")
+    else:
+        with pytest.raises(StoreWriteError, match="object: No such file"):
+            folder.put("object", b"bytes")

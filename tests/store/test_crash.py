@@ -13,7 +13,7 @@ HERE = Path(__file__).parent
 
 
 @pytest.mark.parametrize(
-    ("kind", "every"), [("dataset", 8), ("direction", 4), ("merge", 13), ("artifact", 2)]
+    ("kind", "every"), [("dataset", 11), ("direction", 5), ("merge", 17), ("artifact", 2)]
 )
 def test_killed_before_any_request_and_repeated_leaves_the_same_bytes(
     kind: str, every: int, tmp_path: Path

@@ -194,7 +194,7 @@ def _columns(path: str) -> dict[str, Any]:
     """What a file of rows says about the vectors."""
     from gradstore.data import load_rows
 
-    rows = load_rows(path).rows
+    rows = list(load_rows(path).rows)
     return {
         "ids": [row.id for row in rows],
         "rows": [row.record for row in rows],
