@@ -110,3 +110,51 @@ def test_import_refuses_another_number_of_ids(run, arrays: Path, tmp_path: Path)
     )  # fmt: skip
     assert result.exit_code in (1, 2)
     assert result.stderr.startswith("error: ")
+
+
+def test_merge_joins_stores_and_reports(run, arrays: Path, tmp_path: Path) -> None:
+    for name in ("pool", "gsm8k"):
+        vectors = ("--name", name, "--gradients", arrays / f"{name}.npy")
+        assert run("store", "import", tmp_path / f"{name}.zarr", *vectors).exit_code == 0
+    parts = [tmp_path / "pool.zarr", tmp_path / "gsm8k.zarr"]
+    result = run("store", "merge", tmp_path / "out.zarr", *parts)
+    assert result.exit_code == 0, result.output
+    header, *lines = result.stdout.splitlines()
+    assert header.split() == ["checkpoint", "data", "set", "rows", "chunks", "copied", "finished", "missing"]
+    assert [line.split() for line in lines] == [
+        ["imported", "gsm8k", "8", "1", "1", "adam", "none"],
+        ["imported", "pool", "60", "1", "1", "adam", "none"],
+    ]
+    (first, _) = json.loads(run("store", "merge", tmp_path / "out.zarr", *parts, "--json").stdout)
+    assert (first["name"], first["copied"], first["missing"]) == ("gsm8k", 0, {})
+    assert run("store", "verify", tmp_path / "out.zarr").exit_code == 0
+
+
+def test_merge_refuses_other_content_with_exit_3(run, arrays: Path, tmp_path: Path) -> None:
+    for store, vectors in (("a", "pool"), ("b", "gsm8k")):
+        arguments = ("--name", "pool", "--gradients", arrays / f"{vectors}.npy")
+        assert run("store", "import", tmp_path / store, *arguments).exit_code == 0
+    result = run("store", "merge", tmp_path / "out", tmp_path / "a", tmp_path / "b")
+    assert result.exit_code == 3
+    assert "rows is 60 there, 8 in" in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_is_not_finished_is_told(run, store: Path) -> None:
+    from gradstore.records import CheckpointIdentity, ProjectionSpec
+    from gradstore.store import DatasetWriter, open_store
+
+    pool = open_store(store).dataset("pool")
+    given = {"checkpoint": "imported", "directions": {"rds": 5}, "rows": 60, "encoding": "half"}
+    identity = CheckpointIdentity(projection=ProjectionSpec("external", 16, 0))
+    more = {"content_digest": pool.content_digest, "attributes": pool.attributes}
+    DatasetWriter.open(store, name="pool", identity=identity, **given, **more).close()
+    DatasetWriter.open(store, name="more", identity=identity, **given, content_digest="x").close()
+    text = run("store", "info", store).stdout
+    assert "direction adam  exact, 16 numbers a row" in text
+    assert text.count("direction rds   not finished: 0 of 1 chunks") == 1
+    assert "more   not finished: 0 of 1 chunks" in run("store", "ls", store).stdout
+    result = run("store", "verify", store)
+    assert result.exit_code == 4
+    assert "checkpoints/imported/more data set 'more'" in result.stdout
+    assert "checkpoints/imported/pool/rds direction 'rds' of data set 'pool'" in result.stdout

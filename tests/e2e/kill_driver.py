@@ -17,8 +17,6 @@ from pathlib import Path
 
 import peft  # noqa: F401 (once, before the forks)
 import safetensors.torch  # noqa: F401
-import transformers.models.llama.modeling_llama  # noqa: F401
-import transformers.trainer_pt_utils  # noqa: F401
 import zarr  # noqa: F401
 
 import gradstore

@@ -48,6 +48,33 @@ def test_sjlt_is_multiplication_by_its_matrix(dim: int, seed: int) -> None:
     np.testing.assert_allclose(project(spec, SHAPES, rows).numpy(), expected, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    "device",
+    [
+        "cpu",
+        pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")),
+    ],
+)
+@given(dim=st.integers(1, 60), seed=st.integers(0, 3))
+def test_sjlt_gives_the_same_bits_as_float32_additions_in_its_order(device: str, dim: int, seed: int) -> None:
+    """A sign changes no bit of a number's magnitude, so that each bucket is a plain sum of float32 in a fixed order."""
+    spec = ProjectionSpec("sjlt", dim, seed)
+    rows = torch.from_numpy(np.random.default_rng(seed).standard_normal((2, 119)).astype(np.float32))
+    projector = make_projector(spec, SHAPES, device)
+    buffer = projector.begin(2)
+    expected = np.zeros((2, dim), np.float32)
+    start = 0
+    for index, (name, shape) in enumerate(SHAPES):
+        size = int(np.prod(shape))
+        projector.add(buffer, index, rows[:, start : start + size].to(device))
+        for entry in range(size):
+            buckets, signs = block_randomness(seed, name, entry // dim, dim)
+            bucket = buckets[entry % dim]
+            expected[:, bucket] += rows[:, start + entry].numpy() * signs[entry % dim]
+        start += size
+    np.testing.assert_array_equal(projector.finish(buffer).cpu().numpy(), expected)
+
+
 def test_every_block_hits_each_bucket_at_most_once() -> None:
     buckets, signs = block_randomness(7, "layer.weight", 3, 1000)
     assert sorted(buckets) == list(range(1000))

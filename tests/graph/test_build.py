@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,8 @@ import pytest
 import gradstore
 from gradstore.errors import DataError, IncompatibleError, StoreNotFoundError, UsageError
 from gradstore.graph import build_graph, exact_limit, load_graph, open_nodes
-from gradstore.records import CheckpointIdentity, ProjectionSpec
+from gradstore.records import CheckpointIdentity, GradientBlock, ProjectionSpec
+from gradstore.store import DatasetWriter, Store
 from gradstore.testing import tiny_store
 
 
@@ -50,8 +52,6 @@ def test_an_approximate_graph_records_its_recall_and_settings(tmp_path: Path) ->
 
 def test_a_stale_graph_is_refused_with_the_command_that_rebuilds_it(tmp_path: Path) -> None:
     build_graph(tiny_store(tmp_path / "s"))
-    import shutil
-
     (place,) = (tmp_path / "s" / "checkpoints").glob("*/pool")
     shutil.rmtree(place)
     with pytest.raises(
@@ -61,6 +61,57 @@ def test_a_stale_graph_is_refused_with_the_command_that_rebuilds_it(tmp_path: Pa
     gradstore.import_arrays(tmp_path / "s", name="pool", gradients=np.eye(4, 24))
     with pytest.raises(IncompatibleError, match="was built from other rows"):
         load_graph(tmp_path / "s")
+
+
+def add_direction(store: Store, name: str, direction: str, dim: int) -> None:
+    """Add random rows in another direction to a data set."""
+    dataset = store.dataset(name)
+    with DatasetWriter.open(
+        store.path, checkpoint=dataset.checkpoint, identity=dataset.identity, name=name, rows=len(dataset),
+        directions={direction: dim}, content_digest=dataset.content_digest, attributes=dataset.attributes,
+    ) as writer:  # fmt: skip
+        rows = np.random.default_rng(1).standard_normal((len(dataset), dim)).astype(np.float32)
+        writer.write(
+            0,
+            GradientBlock(
+                ids=list(dataset.ids), sources=list(dataset.sources), subtasks=list(dataset.subtasks),
+                reasons=list(dataset.reasons), records=[b""] * len(dataset), loss=dataset.loss,
+                tokens=dataset.tokens, valid=dataset.valid, truncated=dataset.truncated,
+                contents=dataset.contents, gradients={direction: rows},
+            ),
+        )  # fmt: skip
+        writer.seal()
+
+
+def test_a_direction_that_is_added_leaves_a_graph_fresh(tmp_path: Path) -> None:
+    store = tiny_store(tmp_path / "s")
+    before = build_graph(store).attributes["digests"]
+    add_direction(store, "pool", "rds", 5)
+    assert load_graph(store).attributes["digests"] == before
+    assert before == {f"imported/{name}": store.dataset(name).digest_of("sgd") for name in ("pool", "target")}
+
+
+def test_a_graph_of_a_direction_that_is_gone_is_stale(tmp_path: Path) -> None:
+    store = tiny_store(tmp_path / "s")
+    add_direction(store, "pool", "adam", 24)
+    build_graph(store, direction="adam")
+    shutil.rmtree(tmp_path / "s/checkpoints/imported/pool/adam")
+    with pytest.raises(IncompatibleError, match=r"\(imported/pool\); rebuild it: .* --direction adam"):
+        load_graph(store)
+
+
+def test_embeddings_are_not_compared_with_gradients_nor_rows_of_different_lengths(tmp_path: Path) -> None:
+    store = tiny_store(tmp_path / "s")
+    for direction, dim in (("rds", 24), ("adam", 12)):
+        add_direction(store, "pool", direction, dim)
+    with pytest.raises(
+        IncompatibleError, match="'rds' of 'pool' and 'sgd' of 'target': embeddings cannot be"
+    ):
+        build_graph(store, direction="rds")
+    with pytest.raises(IncompatibleError, match=r"rows of different lengths: \(12,\), \(24,\) numbers"):
+        build_graph(store)
+    add_direction(store, "target", "rds", 24)
+    assert len(build_graph(store, direction="rds", target_direction="rds")) == 57 + 9
 
 
 def test_a_graph_that_is_not_there_is_named(tmp_path: Path) -> None:
