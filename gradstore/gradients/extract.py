@@ -52,8 +52,8 @@ def extract(
     target : bool
         Whether it is a target to select for, rather than a pool to select from.
     directions : sequence of str, optional
-        Any of ``sgd``, ``sign``, ``adam``, ``precond``, ``adam-true``, ``rds``; by default ``adam``, for a target
-        ``sgd``. With full parameters ``sgd``, ``precond`` (the default) and ``rds``.
+        Any of ``sgd``, ``sign``, ``adam``, ``precond``, ``adam-true``, ``rds``; by default ``adam`` for
+        the train rows of a trained adapter, else ``sgd``. With full parameters ``sgd``, ``precond`` and ``rds``.
     progress, log : callable, optional
         ``progress(total, unit, label)`` gives a bar; ``log(line)`` hears what happens.
     **settings

@@ -64,8 +64,7 @@ class Settings:
     target : bool
         Whether it is a target.
     directions : tuple of str
-        Empty for the convention: ``adam`` for train rows, ``sgd`` for a target; ``precond`` in place of ``adam`` where
-        gradients are sketched from both sides.
+        Empty for the convention: ``adam`` for the train rows of a trained adapter, else ``sgd``.
     parameters : {"lora", "full"}
         Gradients of the LoRA matrices, or of every linear layer of the base model.
     projection : {"sjlt", "rademacher", "kron", "kron+sjlt", "none"}, optional
@@ -146,7 +145,7 @@ class Settings:
 
     def resolved_directions(self) -> tuple[str, ...]:
         """The directions asked for, or the convention."""
-        train = "precond" if self.sketched else "sgd" if self.init_lora else "adam"
+        train = "sgd" if self.parameters == "full" or self.init_lora else "adam"
         directions = tuple(self.directions) or (("sgd",) if self.target else (train,))
         needs_moments(directions)
         return directions

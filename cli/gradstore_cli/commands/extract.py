@@ -59,7 +59,7 @@ SECTIONS = {
     "directions",
     metavar="NAME[,NAME…]",
     callback=comma_separated(DIRECTIONS),
-    show_default="adam, precond with kron; sgd with --target or --init-lora",
+    show_default="adam for train rows of a trained adapter, else sgd",
     help=f"What to store of each row: {', '.join(DIRECTIONS)} (an embedding).",
 )
 @click.option("--dry-run", is_flag=True, help="Print the plan: rows, batch, memory, disk, time; and stop.")
