@@ -15,6 +15,7 @@ from gradstore.errors import UsageError
 
 __all__ = [
     "DIRECTIONS",
+    "HASH_LENGTH",
     "PROJECTIONS",
     "CheckpointIdentity",
     "Example",
@@ -29,6 +30,8 @@ __all__ = [
 ]
 
 DIRECTIONS = ("sgd", "sign", "adam", "precond", "adam-true", "rds")
+HASH_LENGTH = 24
+"""Hexadecimal digits of a content hash: 96 bits, a chance of 1e-11 of any clash among a billion rows."""
 PROJECTIONS = ("sjlt", "rademacher", "kron", "kron+sjlt", "none")
 
 
@@ -48,15 +51,14 @@ def digest(*parts: bytes) -> str:
 
 
 def content_hash(record: Mapping[str, Any], errors: str = "strict") -> str:
-    """24 hexadecimal digits of the digest of a record's canonical JSON without its ``id`` and without null fields.
+    """First `HASH_LENGTH` digits of the digest of a record's canonical JSON without its ``id`` and without null fields.
 
-    Nulls do not count because columnar files cannot tell them from absent fields. 96 bits give a chance of 1e-11 of any
-    clash among a billion rows. `TypeError` if the record cannot be written as JSON; `errors` as for `canonical_json`.
+    Nulls do not count because columnar files cannot tell them from absent fields. `TypeError` if the record cannot be written as JSON; `errors` as for `canonical_json`.
     """
     content = {
         key: _without_nulls(value) for key, value in record.items() if key != "id" and value is not None
     }
-    return digest(canonical_json(content, errors))[:24]
+    return digest(canonical_json(content, errors))[:HASH_LENGTH]
 
 
 def _without_nulls(value: Any) -> Any:

@@ -10,24 +10,15 @@ import numpy as np
 import numpy.typing as npt
 
 from gradstore.errors import DataError
-from gradstore.records import canonical_json, digest
+from gradstore.records import content_hash as hash_of
 
-__all__ = ["HASH_LENGTH", "content_hash", "copy_numbers", "given_id", "rows_digest"]
-
-HASH_LENGTH = 24
-"""Hexadecimal digits of a content hash: 96 bits, a chance of 1e-11 of any clash among a billion rows."""
+__all__ = ["content_hash", "copy_numbers", "given_id", "rows_digest"]
 
 
 def content_hash(record: Mapping[str, Any], where: str) -> str:
-    """Digest of a record's canonical JSON without its ``id`` and without null fields.
-
-    Nulls do not count because columnar files cannot tell them from absent fields.
-    """
+    """`gradstore.records.content_hash` of a record that stands at `where`, or what is wrong with it."""
     try:
-        content = {
-            key: _canonical(value) for key, value in record.items() if key != "id" and value is not None
-        }
-        return digest(canonical_json(content))[:HASH_LENGTH]
+        return hash_of(record)
     except UnicodeEncodeError as error:
         raise _half_a_character(where) from error
     except TypeError as error:
@@ -36,14 +27,6 @@ def content_hash(record: Mapping[str, Any], where: str) -> str:
         ) from error
     except RecursionError as error:
         raise DataError(f"{where}: nested too deep; take the row out") from error
-
-
-def _canonical(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _canonical(item) for key, item in value.items() if item is not None}
-    if isinstance(value, list):
-        return [_canonical(item) for item in value]
-    return value
 
 
 def _half_a_character(where: str) -> DataError:

@@ -10,7 +10,8 @@ from typing import Any, SupportsIndex, overload
 import numpy as np
 import numpy.typing as npt
 
-from gradstore.data.identity import HASH_LENGTH, copy_numbers
+from gradstore.data.identity import copy_numbers
+from gradstore.records import HASH_LENGTH
 
 __all__ = ["Ids", "Index", "IndexBuilder"]
 
