@@ -53,7 +53,8 @@ def digest(*parts: bytes) -> str:
 def content_hash(record: Mapping[str, Any], errors: str = "strict") -> str:
     """First `HASH_LENGTH` digits of the digest of a record's canonical JSON without its ``id`` and without null fields.
 
-    Nulls do not count because columnar files cannot tell them from absent fields. `TypeError` if the record cannot be written as JSON; `errors` as for `canonical_json`.
+    Nulls do not count because columnar files cannot tell them from absent fields. `TypeError` if
+    the record cannot be written as JSON; `errors` as for `canonical_json`.
     """
     content = {
         key: _without_nulls(value) for key, value in record.items() if key != "id" and value is not None

@@ -25,7 +25,8 @@ from gradstore.gradients.projection import block_randomness
 
 __all__ = ["SIDE", "KroneckerForm", "SideScales", "preconditioner"]
 
-# Widest sketch of a side under ``kron+sjlt``: see docs/benchmarks.md for what others cost and lose.
+# Widest sketch of a side under ``kron+sjlt``: the narrowest whose own error vanishes beside that of ``sjlt`` to 8192
+# numbers (docs/benchmarks.md).
 SIDE = 128
 
 Shape = tuple[int, int]
@@ -70,12 +71,14 @@ class KroneckerForm:
     Parameters
     ----------
     kind : {"kron", "kron+sjlt"}
-        Which decides the size of the sketches. ``kron``: (p, q) as square as they can be with p·q at most `dim` divided
-        by the number of layers. ``kron+sjlt``: `SIDE` each, whatever `dim` is.
+        Which decides the size of the sketches. ``kron``: p·q is at most `dim` divided by the number of layers, and p
+        and q as alike as that and the layer allow. ``kron+sjlt``: `side` each, whatever `dim` is.
     dim, seed : int
     layers : sequence of (name, (d_out, d_in))
     scales : sequence (of directions) of sequences (of layers) of SideScales
     device : str
+    side : int
+        Widest sketch of a side under ``kron+sjlt``.
 
     Attributes
     ----------
@@ -96,6 +99,8 @@ class KroneckerForm:
         layers: Sequence[tuple[str, Shape]],
         scales: Sequence[Sequence[SideScales]],
         device: str,
+        *,
+        side: int = SIDE,
     ) -> None:
         if kind == "kron" and dim < len(layers):
             raise UsageError(
@@ -106,7 +111,7 @@ class KroneckerForm:
         self.parameters = [
             (
                 name,
-                _near_square(shape, share) if kind == "kron" else (min(shape[0], SIDE), min(shape[1], SIDE)),
+                _near_square(shape, share) if kind == "kron" else (min(shape[0], side), min(shape[1], side)),
             )
             for name, shape in layers
         ]
