@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Unpack
 
@@ -14,6 +15,7 @@ from gradstore.gradients.report import ExtractReport
 from gradstore.gradients.run import CheckpointRun
 from gradstore.gradients.segments import segments
 from gradstore.gradients.settings import Options, Settings
+from gradstore.gradients.spool import TokenSpool
 from gradstore.parts import share_of
 from gradstore.progress import Log, Progress, silent, unheard
 
@@ -82,9 +84,10 @@ def extract(
     how = "detected" if file.detected else "given"
     log(f"{job.data}: {len(file.rows):,} rows, format {file.fmt} ({how}), {file.duplicates:,} duplicates")
     reports: list[ExtractReport] = []
-    for folder in folders:
-        run = CheckpointRun(store, folder, file, job, share, progress, log)
-        reports.extend(run.extract(*segment) for segment in segments(store, run.key, job.name, file))
+    with TokenSpool() if len(folders) > 1 else nullcontext() as spool:
+        for folder in folders:
+            run = CheckpointRun(store, folder, file, job, share, spool, progress, log)
+            reports.extend(run.extract(*segment) for segment in segments(store, run.key, job.name, file))
     return reports
 
 

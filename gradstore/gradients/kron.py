@@ -5,8 +5,8 @@ Kept of it is P_out G P_inᵀ = Σ_t (P_out δ_t)(P_in x_t)ᵀ, which needs only
 arXiv 2405.13954; with a further sketch of all layers together FactGraSS, Hu et al., arXiv 2505.18976).
 
 A side's sketch is that of ``sjlt``, along one axis: d numbers are cut into blocks of p, each block has its own signs
-and its own permutation of the p buckets. It costs one pass over the tokens, and preserves inner products better than a
-dense one since numbers of the same block never meet. A side that is not wider than its sketch stays as it is.
+and its own permutation of the p buckets. It costs one pass over the tokens, and preserves inner products better than
+dense signs do, since numbers of the same block never meet. A side that is not wider than its sketch stays as it is.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from gradstore.gradients.projection import block_randomness
 __all__ = ["SIDE", "KroneckerForm", "SideScales", "preconditioner"]
 
 # Widest sketch of a side under ``kron+sjlt``: the narrowest whose own error vanishes beside that of ``sjlt`` to 8192
-# numbers (docs/benchmarks.md).
+# numbers (docs/benchmarks.md). Part of what stored rows mean, so it may never change.
 SIDE = 128
 
 Shape = tuple[int, int]

@@ -17,6 +17,7 @@ from gradstore.gradients.pipeline import Outlook, Tally, compute_chunks
 from gradstore.gradients.report import ExtractReport
 from gradstore.gradients.session import Session, checkpoint_key, early_identity, open_session
 from gradstore.gradients.settings import Settings
+from gradstore.gradients.spool import TokenSpool
 from gradstore.gradients.tokens import Tokens, tokens_of
 from gradstore.parts import Share
 from gradstore.progress import Log, Progress
@@ -45,13 +46,14 @@ class CheckpointRun:
         file: DataFile,
         job: Settings,
         share: Share,
+        spool: TokenSpool | None,
         progress: Progress,
         log: Log,
     ) -> None:
         self.key = checkpoint_key(folder, job)
         self._store, self._folder, self._job, self._share = store, folder, job, share
         self._progress, self._log = progress, log
-        self._tokens = tokens_of(file, folder, job)
+        self._tokens = tokens_of(file, folder, job, spool)
         self._tokens.check_some_learned()
         self._session: Session | None = None
 

@@ -11,6 +11,7 @@ from gradstore.data import ChatTokenizer, DataFile
 from gradstore.errors import DataError
 from gradstore.gradients.compute import Prepared
 from gradstore.gradients.settings import Settings
+from gradstore.gradients.spool import TokenSpool
 from gradstore.records import Example, Row
 
 __all__ = ["Tokens", "tokens_of"]
@@ -29,12 +30,15 @@ class Tokens:
     tokenizer : transformers tokenizer, or None
     strict : bool
         Whether a row without a gradient is an error.
+    spool : TokenSpool, optional
+        Where chunks are kept for the next checkpoint.
     """
 
     file: DataFile
     chat: ChatTokenizer
     tokenizer: Any | None
     strict: bool = False
+    spool: TokenSpool | None = None
 
     def examples(self, start: int, stop: int) -> list[Example]:
         """Rows ``start`` to ``stop`` (excluded) as tokens."""
@@ -70,7 +74,16 @@ class Tokens:
             If a token id lies outside the model's vocabulary, or a row has nothing to learn and that is an error.
         """
         rows = self.file.rows[span.start : span.stop]
-        examples = self.examples(span.start, span.stop)
+
+        def tokenised() -> list[Example]:
+            return self.chat.encode_all(rows, self.file.fmt)
+
+        if self.spool is None:
+            examples = tokenised()
+        else:
+            chat = self.chat
+            key = (self.file.digest, chat.tokenizer_digest, chat.template_digest, span.start, span.stop)
+            examples = self.spool.examples(key, tokenised)
         for row, example in zip(rows, examples, strict=True):
             check_example(row, example, vocabulary, strict=self.strict)
         return Prepared(rows, examples, self.file.contents[span.start : span.stop])
@@ -91,7 +104,9 @@ def check_example(row: Row, example: Example, vocabulary: int, *, strict: bool) 
         )
 
 
-def tokens_of(file: DataFile, folder: CheckpointFolder, job: Settings) -> Tokens:
+def tokens_of(
+    file: DataFile, folder: CheckpointFolder, job: Settings, spool: TokenSpool | None = None
+) -> Tokens:
     """The data of a job for one checkpoint's tokenizer.
 
     Raises
@@ -99,11 +114,11 @@ def tokens_of(file: DataFile, folder: CheckpointFolder, job: Settings) -> Tokens
     DataError
         If rows are text and there is no tokenizer.
     """
-    tokenizer = load_tokenizer(folder, job.base)
+    tokenizer = load_tokenizer(folder, job.base, trust_remote_code=job.trust_remote_code)
     if tokenizer is None and file.fmt != "tokens":
         raise DataError(
             f"{job.data}: rows are text, but neither {folder.path} nor its base model has a tokenizer;"
             " save one beside the base model, or give rows with input_ids and labels"
         )
     chat = ChatTokenizer(tokenizer, template=job.chat_template, max_length=job.max_length)
-    return Tokens(file, chat, tokenizer, job.strict)
+    return Tokens(file, chat, tokenizer, job.strict, spool)

@@ -207,6 +207,7 @@ def test_sketches_are_frozen() -> None:
     inputs = (torch.arange(2 * 11, dtype=torch.float32) % 13 - 6).view(1, 2, 11)
     grads = (torch.arange(2 * 7, dtype=torch.float32) % 11 - 5).view(1, 2, 7)
     assert form.parameters[0][1] == (3, 3)
+    assert SIDE == 128
     assert form.form(0, inputs, grads)[0, 0].tolist() == FROZEN
 
 
