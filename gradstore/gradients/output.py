@@ -15,7 +15,7 @@ __all__ = ["OutputLayer"]
 
 # Logits are held for so many bytes of positions at a time, but for no fewer positions than these: a CPU's caches are
 # small, and a GPU wants large products.
-LOGIT_BYTES = {"cpu": 4 << 20, "cuda": 1 << 30}
+LOGIT_BYTES = {"cpu": 4 << 20, "gpu": 1 << 30}
 FEWEST_POSITIONS = 256
 
 
@@ -46,7 +46,10 @@ class OutputLayer:
                 "the model has no body and output embeddings; only causal language models are supported"
             )
         vocabulary = int(head.weight.shape[0])
-        self._piece = max(FEWEST_POSITIONS, LOGIT_BYTES[torch.device(device).type] // (4 * vocabulary))
+        self._piece = max(
+            FEWEST_POSITIONS,
+            LOGIT_BYTES["cpu" if torch.device(device).type == "cpu" else "gpu"] // (4 * vocabulary),
+        )
 
     def body(self, tokens: torch.Tensor) -> torch.Tensor:
         """Last hidden states, shape (batch, tokens, hidden), of right-padded token ids.

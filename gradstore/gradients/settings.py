@@ -159,6 +159,12 @@ class Settings:
                 return "cpu"
             number = local_device(os.environ, torch.cuda.device_count())
             return "cuda" if number is None else f"cuda:{number}"
+        try:
+            torch.device(self.device)
+        except RuntimeError:
+            raise UsageError(
+                f"device {self.device!r} is none; name one such as cpu, cuda or cuda:1"
+            ) from None
         if self.device.startswith("cuda") and not torch.cuda.is_available():
             raise UsageError(f"device {self.device!r}: this machine has no usable GPU; leave `--device` out")
         return self.device
