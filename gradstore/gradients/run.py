@@ -10,7 +10,7 @@ from typing import Any
 
 from gradstore.checkpoint import CheckpointFolder
 from gradstore.data import DataFile
-from gradstore.errors import IncompleteError, StoreNotFoundError
+from gradstore.errors import DataError, IncompleteError, StoreNotFoundError
 from gradstore.gradients.compute import ChunkComputer
 from gradstore.gradients.engine import GradientEngine
 from gradstore.gradients.pipeline import Outlook, Tally, compute_chunks
@@ -91,8 +91,11 @@ class CheckpointRun:
                 unattributed=self._session.loaded.unattributed if self._session else (),
                 seconds=time.monotonic() - started,
             )
-        for reason, count in sorted(report.invalid.items()):
-            self._log(f"{self.key}/{name}: {count:,} rows have no gradient: {reason}")
+        if (
+            self._job.strict and report.invalid
+        ):  # found while computing, or by an earlier run that was not strict
+            reasons = "; ".join(f"{reason} ({count:,})" for reason, count in sorted(report.invalid.items()))
+            raise DataError(f"{self.key}/{name} has rows without a gradient, kept as invalid: {reasons}")
         return report
 
     def _writer(self, name: str, file: DataFile) -> DatasetWriter:
@@ -128,11 +131,6 @@ class CheckpointRun:
             self._refuse_early()
             self._log(f"{self.key}: loading")
             self._session = open_session(self._folder, self._tokens, self._job)
-            names = self._session.loaded.unattributed
-            if names:
-                self._log(
-                    f"{self.key}: {len(names)} trained parameters are not attributed, such as {names[0]}"
-                )
         return self._session
 
     def _refuse_early(self) -> None:

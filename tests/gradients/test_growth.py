@@ -182,3 +182,5 @@ def test_strict_refuses_the_first_row_without_a_gradient_and_keeps_finished_chun
     (report,) = gradstore.extract(**job)
     assert report.invalid == {"no learned token": 1}
     assert report.computed_chunks in (3, 4)
+    with pytest.raises(DataError, match=r"kept as invalid: no learned token \(1\)"):
+        gradstore.extract(**job, strict=True)
