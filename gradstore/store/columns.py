@@ -62,14 +62,14 @@ class ArrayStream:
 
     def append(self, values: npt.NDArray[Any]) -> None:
         """Add values; full chunks are published."""
-        self._pending.append(values)
+        self._pending.append(values.copy())  # a view would keep the whole part that it was read from
         self._waiting += len(values)
         if self._waiting >= self._chunk:
             whole = np.concatenate(self._pending)
             full = len(whole) // self._chunk * self._chunk
             for start in range(0, full, self._chunk):
                 self._put(whole[start : start + self._chunk], self._chunk)
-            self._pending = [whole[full:]]
+            self._pending = [whole[full:].copy()]
             self._waiting = len(whole) - full
 
     def finish(self) -> None:
