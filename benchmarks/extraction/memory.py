@@ -13,6 +13,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported
@@ -65,15 +66,22 @@ def extraction(workload: Workload, rows: int) -> list[str]:
 
 
 def peak(command: list[str]) -> float:
-    """Largest resident set of a command, in MiB."""
+    """Largest resident set of a command, in MiB.
+
+    Not the one that `wait4` tells: it counts what this process held when it started the command.
+    """
+    highest = 0
     with tempfile.TemporaryFile("w+") as output:
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
+        while process.poll() is None:
+            for line in Path(f"/proc/{process.pid}/status").read_text().splitlines():
+                if line.startswith("VmHWM:"):
+                    highest = max(highest, int(line.split()[1]))
+            time.sleep(0.05)
         if process.returncode:
             output.seek(0)
             raise SystemExit(output.read()[-2000:])
-    return usage.ru_maxrss / 1024  # the kernel counts in KiB
+    return highest / 1024  # the kernel counts in KiB
 
 
 if __name__ == "__main__":
