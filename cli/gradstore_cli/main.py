@@ -7,7 +7,6 @@ import shlex
 import sys
 import traceback
 from collections.abc import Sequence
-from importlib import import_module
 from types import TracebackType
 from typing import Any, NoReturn
 
@@ -47,16 +46,7 @@ FAILURES = (
 
 
 class Gradstore(Group):
-    """Commands whose modules are imported when they are needed, and the handler of all expected errors."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
-        """Names of all commands."""
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:  # noqa: ARG002
-        """Import the module of a command; each calls its command ``command``."""
-        command: click.Command = import_module(f"gradstore_cli.commands.{cmd_name}").command
-        return command
+    """All commands, and the handler of all expected errors."""
 
     def main(self, args: Sequence[str] | None = None, *_: Any, **__: Any) -> NoReturn:
         """Run the command that `args` describe and exit with its code."""
@@ -75,6 +65,8 @@ class Gradstore(Group):
 
 @click.group(
     cls=Gradstore,
+    package="gradstore_cli.commands",
+    names=COMMANDS,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(__version__, message="gradstore %(version)s")

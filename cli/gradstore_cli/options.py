@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
+from keyword import iskeyword
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -76,13 +78,29 @@ class Command(click.Command):
 
 
 class Group(click.Group):
-    """Commands in the order of a user's work, with a hint where a name is unknown."""
+    """Commands in the order of a user's work, imported when needed, with a hint where a name is unknown.
 
-    command_class = Command
+    Parameters
+    ----------
+    package : str
+        Package that has a module for each command, which calls it ``command``.
+    names : sequence of str
+        Names of the commands.
+    """
+
+    def __init__(self, *args: Any, package: str = "", names: Sequence[str] = (), **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.package, self.names = package, names
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
-        """Names in the order in which they were added."""
-        return list(self.commands)
+        """Names of all commands."""
+        return list(self.names)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:  # noqa: ARG002
+        """Import the module of a command."""
+        module = f"{cmd_name}_" if iskeyword(cmd_name) else cmd_name
+        command: click.Command = import_module(f"{self.package}.{module}").command
+        return command
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

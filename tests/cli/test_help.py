@@ -20,7 +20,10 @@ def every_command() -> dict[str, click.Command]:
     for name in cli.list_commands(context):
         commands[name] = cli.get_command(context, name)
         if isinstance(commands[name], click.Group):
-            commands |= {f"{name} {leaf}": command for leaf, command in commands[name].commands.items()}
+            commands |= {
+                f"{name} {leaf}": commands[name].get_command(context, leaf)
+                for leaf in commands[name].list_commands(context)
+            }
     return commands
 
 

@@ -1,0 +1,26 @@
+"""``gradstore store``: one module for each of its commands."""
+
+from __future__ import annotations
+
+import click
+
+from gradstore_cli.options import Group
+
+COMMANDS = (
+    "ls",
+    "info",
+    "verify",
+    "merge",
+    "import",
+)
+
+
+@click.group("store", cls=Group, package=__name__, names=COMMANDS)
+def command() -> None:
+    """Look into a store, check it, join stores, bring vectors in.
+
+    \b
+    Examples:
+      gradstore store ls grads.zarr
+      gradstore store verify grads.zarr
+    """
