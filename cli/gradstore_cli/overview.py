@@ -45,7 +45,7 @@ def description(found: dict[str, Any]) -> str:
     blocks = [
         console.facts(
             {
-                "store": f"{found['path']} (format {found['format']})",
+                "store": f"{found['location']} (format {found['format']})",
                 "size": console.size(found["bytes"]),
                 "writable": "yes" if found["writable"] else "no",
             }

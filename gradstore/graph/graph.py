@@ -78,7 +78,7 @@ def load_graph(store: Store | str | Path, name: str = "default") -> Graph:
     if name not in opened.graphs:
         if opened.graphs:
             raise StoreNotFoundError(unknown_name("graph", name, opened.graphs))
-        raise StoreNotFoundError(f"{opened.path} has no graph; run `gradstore graph {opened.path}`")
+        raise StoreNotFoundError(f"{opened.location} has no graph; run `gradstore graph {opened.location}`")
     artifact = read_artifact(opened, "graphs", name)
     _check_fresh(opened, name, artifact.attributes)
     return Graph(
@@ -110,7 +110,7 @@ def digests(store: Store, checkpoints: Sequence[str], directions: Mapping[str, s
 
 def rebuild_command(store: Store, name: str, attributes: Mapping[str, Any]) -> str:
     """The command that builds a graph of the same data sets, checkpoints and directions again."""
-    directions, words = attributes["directions"], ["gradstore", "graph", str(store.path)]
+    directions, words = attributes["directions"], ["gradstore", "graph", store.location]
     for option, names in (
         ("--train", attributes["train"]),
         ("--target", attributes["targets"]),

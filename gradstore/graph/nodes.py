@@ -255,7 +255,7 @@ def open_nodes(
     """
     names = [*train, *targets]
     if not names:
-        raise UsageError(f"{store.path} has no data set to use; run `gradstore extract {store.path} …` first")
+        raise UsageError(f"{store.location} has no data set to use; run `gradstore extract {store.location} …` first")
     if len(set(names)) < len(names):
         raise UsageError(f"a data set is named twice: {', '.join(names)}")
     keys = common_checkpoints(store, names, checkpoints)

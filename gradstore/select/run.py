@@ -91,7 +91,7 @@ def select(
     train, targets = default_sets(opened, train, [target] if target else [])
     if not train:
         raise UsageError(
-            f"{opened.path} has no data set to choose from; run `gradstore extract {opened.path} …`"
+            f"{opened.location} has no data set to choose from; run `gradstore extract {opened.location} …`"
         )
     both = open_nodes(
         opened,

@@ -13,7 +13,6 @@ from gradstore.registry import unknown_name
 from gradstore.store.arrays import DTYPES
 from gradstore.store.columns import read_strings, write_strings
 from gradstore.store.layout import ARTEFACTS, LOCK, METADATA, check_name, group_document, plain_json
-from gradstore.store.lock import Lock
 from gradstore.store.manifest import Recorder, Sealed, read_manifest
 from gradstore.store.store import Store
 
@@ -104,9 +103,9 @@ def write_artifact(
     """
     _check(kind, name, arrays, strings)
     plain = plain_json(attributes, f"attributes of {kind} {name!r}")
-    place, fresh, replaced = store.folder.at(kind), f".{name}.new", f".{name}.old"
-    busy = f"another process is writing {kind}/{name} of {store.path}: wait for it to end"
-    with Lock(place, f".{name}{LOCK}", busy):
+    place, fresh = store.folder.at(kind), f".{name}.new"
+    busy = f"another process is writing {kind}/{name} of {store.location}: wait for it to end"
+    with place.lock(f".{name}{LOCK}", busy):
         place.delete(fresh)
         recorder = Recorder(place.at(fresh))
         ours = {"attributes": plain, "arrays": sorted(arrays), "strings": sorted(strings)}
@@ -118,11 +117,7 @@ def write_artifact(
         recorder.seal()
         if place.get(METADATA) is None:
             place.put(METADATA, group_document())
-        place.delete(replaced)
-        if name in place.names():
-            place.rename(name, replaced)
-        place.rename(fresh, name)
-        place.delete(replaced)
+        place.replace(fresh, name)
     return read_artifact(store, kind, name)
 
 
@@ -159,8 +154,8 @@ def read_artifact(store: Store, kind: str, name: str) -> Artifact:
         raise UsageError(unknown_name("kind of artefact", kind, ARTEFACTS))
     known = store.graphs if kind == "graphs" else store.selections
     if name not in known:
-        raise StoreNotFoundError(f"{store.path}: {unknown_name(kind.removesuffix('s'), name, known)}")
-    folder = store.folder.at(f"{kind}/{name}")
+        raise StoreNotFoundError(f"{store.location}: {unknown_name(kind.removesuffix('s'), name, known)}")
+    folder = store.at(f"{kind}/{name}")
     manifest = read_manifest(folder)
     if manifest is None:
         raise IncompleteError(f"{folder} has no manifest: run the command that makes it again")

@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from gradstore.errors import IncompatibleError
-from gradstore.store.files import Folder
+from gradstore.storage import Folder
 from gradstore.store.folder import DatasetFolder, tidy
 from gradstore.store.layout import COLUMNS, LOCK, METADATA, group_document
-from gradstore.store.lock import Lock
 from gradstore.store.manifest import is_sealed
 from gradstore.store.settings import Settings, VectorSettings, check_chunks
 
@@ -80,7 +79,7 @@ def begin(
     StoreWriteError
         If the system refuses.
     """
-    with Lock(folder, LOCK):
+    with folder.lock(LOCK):
         stored = DatasetFolder.read(folder)
         settings = join(stored, settings, vectors, any_chunk_rows=any_chunk_rows, what=what)
         if stored is None:

@@ -11,9 +11,9 @@ import numpy.typing as npt
 
 from gradstore.errors import UsageError
 from gradstore.records import GradientBlock
+from gradstore.storage import Lock
 from gradstore.store.blocks import Piece, check_block, columns_part, encoded
 from gradstore.store.folder import DatasetFolder
-from gradstore.store.lock import Lock
 from gradstore.store.parts import Part, is_finished, write_part
 
 __all__ = ["Claim"]

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
-from gradstore.errors import CorruptError, IncompatibleError, UsageError
+from gradstore.errors import IncompatibleError, UsageError
 from gradstore.records import CheckpointIdentity
-from gradstore.store.files import Folder
-from gradstore.store.identity import identity_document, read_identity
+from gradstore.storage import open_folder
+from gradstore.store.identity import identity_document
 from gradstore.store.layout import CHECKPOINTS, FORMAT, LOCK, METADATA, group_document
-from gradstore.store.lock import Lock
 from gradstore.store.store import Store, open_store
 
 __all__ = ["check_comparable", "create_store", "join_checkpoint"]
@@ -26,14 +24,16 @@ def create_store(path: str | os.PathLike[str]) -> Store:
     StoreWriteError
         If the folder cannot be made.
     """
-    folder = Folder(Path(path))
+    folder = open_folder(path)
     names = (
         folder.names()
     )  # listed before looking for the store, which another process may create this moment
     if folder.get(METADATA) is None:
-        if folder.root.is_file() or any(not name.startswith(".") for name in names):
+        if (folder.path is not None and folder.path.is_file()) or any(
+            not name.startswith(".") for name in names
+        ):
             raise UsageError(f"{path} exists and is no gradstore store: choose another path")
-        with Lock(folder, LOCK):
+        with folder.lock(LOCK):
             if folder.get(METADATA) is None:
                 folder.put(METADATA, group_document({"format": FORMAT}))
     return open_store(path)
@@ -53,15 +53,14 @@ def join_checkpoint(store: Store, checkpoint: str, identity: CheckpointIdentity)
         If the group's rows cannot be compared with rows of `identity`; the message lists what differs.
     """
     place = store.folder.at(f"{CHECKPOINTS}/{checkpoint}")
-    with Lock(store.folder, LOCK):
+    with store.folder.lock(LOCK):
         if store.folder.get(f"{CHECKPOINTS}/{METADATA}") is None:
             store.folder.put(f"{CHECKPOINTS}/{METADATA}", group_document())
         if place.get(METADATA) is None:
-            place.put(METADATA, identity_document(identity))
-    stored = read_identity(place)
-    if stored is None:
-        raise CorruptError(f"{place.root / METADATA} is gone: restore it from a copy of the store")
-    check_comparable(store.path, checkpoint, stored, identity)
+            known = checkpoint in store.checkpoints  # in the base of an overlay
+            place.put(METADATA, identity_document(store.identity(checkpoint) if known else identity))
+    stored = store.identity(checkpoint)
+    check_comparable(store.location, checkpoint, stored, identity)
     return stored
 
 

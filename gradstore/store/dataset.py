@@ -13,9 +13,10 @@ import numpy.typing as npt
 from gradstore.errors import CorruptError, IncompatibleError, IncompleteError, UsageError
 from gradstore.records import CheckpointIdentity
 from gradstore.registry import unknown_name
+from gradstore.storage import Folder
+from gradstore.store.base import check_pin
 from gradstore.store.columns import read_offsets, read_spans, read_strings
 from gradstore.store.direction import Direction, open_direction
-from gradstore.store.files import Folder
 from gradstore.store.folder import DatasetFolder, begun
 from gradstore.store.identity import comparability
 from gradstore.store.layout import COLUMNS, METADATA, bytes_text
@@ -44,6 +45,8 @@ class Dataset:
         Of the checkpoint group it lies in.
     verified : bool
         Check every chunk of gradients against its checksum when it is read, instead of mapping its file.
+    pinned : Mapping from str to str, optional
+        Digests that its manifests must have, by direction, and by ``""`` for the columns.
 
     Attributes
     ----------
@@ -62,9 +65,11 @@ class Dataset:
         checkpoint: str,
         identity: CheckpointIdentity,
         verified: bool = False,
+        pinned: Mapping[str, str] | None = None,
     ) -> None:
         self.name, self.checkpoint, self.identity = name, checkpoint, identity
-        self.manifest = sealed.manifest
+        self.manifest, self._pinned = sealed.manifest, pinned or {}
+        check_pin(self._pinned, "", self.manifest.digest, sealed.folder)
         self._sealed, self._settings, self._verified = sealed, settings, verified
         self._opened: dict[str, Direction] = {}
         folder = sealed.folder
@@ -287,13 +292,15 @@ class Dataset:
                 f"data set {self.name!r}: {unknown_name('direction', direction, self.directions)}"
             )
         if direction not in self._opened:
-            self._opened[direction] = open_direction(
+            found = open_direction(
                 self._sealed.folder.at(direction),
                 direction,
                 self._settings,
                 self.digest,
                 verified=self._verified,
             )
+            check_pin(self._pinned, direction, found.manifest.digest, self._sealed.folder.at(direction))
+            self._opened[direction] = found
         return self._opened[direction]
 
     def _rows(self, rows: Sequence[int] | npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.int64]:
@@ -307,9 +314,15 @@ class Dataset:
 
 
 def open_dataset(
-    folder: Folder, *, name: str, checkpoint: str, identity: CheckpointIdentity, verified: bool = False
+    folder: Folder,
+    *,
+    name: str,
+    checkpoint: str,
+    identity: CheckpointIdentity,
+    verified: bool = False,
+    pinned: Mapping[str, str] | None = None,
 ) -> Dataset:
-    """Open a data set whose columns are sealed; perhaps none of its directions is.
+    """Open a data set whose columns are sealed; perhaps none of its directions is. For parameters see `Dataset`.
 
     Raises
     ------
@@ -322,18 +335,26 @@ def open_dataset(
     if manifest is None:
         raise _incomplete(folder, name, checkpoint)
     sealed = Sealed(folder, manifest)
-    settings = Settings.parse(sealed.group(), folder.root / METADATA)
-    return Dataset(sealed, settings, name=name, checkpoint=checkpoint, identity=identity, verified=verified)
+    settings = Settings.parse(sealed.group(), folder.where(METADATA))
+    return Dataset(
+        sealed,
+        settings,
+        name=name,
+        checkpoint=checkpoint,
+        identity=identity,
+        verified=verified,
+        pinned=pinned,
+    )
 
 
 def _incomplete(folder: Folder, name: str, checkpoint: str, direction: str = "") -> IncompleteError:
     state = DatasetFolder.read(folder)
     if state is None:
-        raise CorruptError(f"{folder.root / METADATA} is gone: restore it from a copy of the store")
+        raise CorruptError(f"{folder.where(METADATA)} is gone: restore it from a copy of the store")
     chunks = len(state.settings.chunks)
     done = chunks - len(state.missing([direction] if direction else state.vectors))
     what = f"direction {direction!r} of data set {name!r}" if direction else f"data set {name!r}"
     return IncompleteError(
-        f"{what} of {checkpoint!r} in {folder.root} is not finished: run the same "
+        f"{what} of {checkpoint!r} in {folder} is not finished: run the same "
         f"`gradstore extract` command again to finish it ({done} of {chunks} chunks done)"
     )

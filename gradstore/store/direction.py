@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from gradstore.errors import CorruptError, IncompatibleError
+from gradstore.storage import Folder
 from gradstore.store.encodings import encoding
-from gradstore.store.files import Folder
 from gradstore.store.layout import MANIFEST, METADATA
 from gradstore.store.manifest import Sealed, read_manifest
 from gradstore.store.settings import Settings, VectorSettings
@@ -31,7 +31,7 @@ class Direction:
 
     def __init__(self, sealed: Sealed, settings: Settings, verified: bool) -> None:
         self.manifest = sealed.manifest
-        self.vectors = VectorSettings.parse(sealed.group(), sealed.folder.root / METADATA)
+        self.vectors = VectorSettings.parse(sealed.group(), sealed.folder.where(METADATA))
         self._sealed, self._settings, self._verified = sealed, settings, verified
         self._encoding = encoding(self.vectors.encoding)
         self._spec = sealed.spec("gradient", self.vectors.gradient(settings))
@@ -81,7 +81,7 @@ def open_direction(
     """
     manifest = read_manifest(folder)
     if manifest is None:
-        raise CorruptError(f"{folder.root / MANIFEST} is gone: restore it from a copy of the store")
+        raise CorruptError(f"{folder.where(MANIFEST)} is gone: restore it from a copy of the store")
     if manifest.facts.get("dataset") != dataset:
         raise IncompatibleError(
             f"direction {name!r} in {folder} was made for other rows than the columns beside it: restore both from "

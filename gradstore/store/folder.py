@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from typing import Self
 
 from gradstore.errors import CorruptError
-from gradstore.store.files import Folder
+from gradstore.storage import Folder, Lock
 from gradstore.store.layout import LOCK, MANIFEST, METADATA, PARTS, is_claim, is_name, parse_group
-from gradstore.store.lock import Lock
 from gradstore.store.manifest import is_sealed
 from gradstore.store.parts import finished, is_finished
 from gradstore.store.settings import Settings, VectorSettings
@@ -38,7 +37,7 @@ def tidy(folder: Folder) -> None:
     if unsealed:
         return  # its chunks may be claimed this very moment, and we must not seem to have them
     for name in filter(is_claim, folder.names()):
-        lock = Lock.attempt(folder, name)
+        lock = folder.attempt(name)
         if lock is not None:
             lock.release()
 
@@ -71,11 +70,11 @@ class DatasetFolder:
         data = folder.get(METADATA)
         if data is None:
             return None
-        where = folder.root / METADATA
+        where = folder.where(METADATA)
         settings = Settings.parse(parse_group(data, where), where)
         vectors = {}
         for name in begun(folder):
-            where = folder.root / name / METADATA
+            where = folder.where(f"{name}/{METADATA}")
             vectors[name] = VectorSettings.parse(
                 parse_group(folder.get(f"{name}/{METADATA}") or b"", where), where
             )
@@ -83,14 +82,14 @@ class DatasetFolder:
         sealed = [name for name in vectors if is_sealed(found.of(name))]
         if sealed and not is_sealed(folder):
             raise CorruptError(
-                f"{folder.root / MANIFEST} is gone, though direction {sealed[0]!r} is finished: restore it from a "
+                f"{folder.where(MANIFEST)} is gone, though direction {sealed[0]!r} is finished: restore it from a "
                 f"copy of the store, or remove {folder} and make it again"
             )
         return found
 
     def hold(self) -> Lock:
         """Wait for the lock under which a data set is begun and sealed."""
-        return Lock(self.folder, LOCK)
+        return self.folder.lock(LOCK)
 
     def of(self, direction: str) -> Folder:
         """Folder of a direction."""

@@ -78,6 +78,4 @@ def _stored(path: str | os.PathLike[str], checkpoint: str, name: str) -> Dataset
         known = store.datasets(checkpoint)
     except StoreNotFoundError:
         return None
-    return (
-        DatasetFolder.read(store.folder.at(f"{CHECKPOINTS}/{checkpoint}/{name}")) if name in known else None
-    )
+    return DatasetFolder.read(store.at(f"{CHECKPOINTS}/{checkpoint}/{name}")) if name in known else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gradstore.errors import CorruptError
 from gradstore.records import CheckpointIdentity, canonical_json, digest
-from gradstore.store.files import Folder
+from gradstore.storage import Folder
 from gradstore.store.layout import METADATA, group_document, parse_group, plain_json
 
 __all__ = ["comparability", "identity_document", "read_identity"]
@@ -42,7 +42,7 @@ def read_identity(folder: Folder) -> CheckpointIdentity | None:
     data = folder.get(METADATA)
     if data is None:
         return None
-    where = folder.root / METADATA
+    where = folder.where(METADATA)
     stored = parse_group(data, where)
     plain = stored.get("identity")
     if not isinstance(plain, dict) or digest(canonical_json(plain)) != stored.get("digest"):

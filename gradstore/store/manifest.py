@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from gradstore.errors import CorruptError, IncompatibleError
 from gradstore.records import canonical_json, digest
+from gradstore.storage import Folder
 from gradstore.store.arrays import ArraySpec, decode_chunk, encode_chunk, parse_array, rows_per_chunk
-from gradstore.store.files import Folder
 from gradstore.store.layout import FORMAT, MANIFEST, METADATA, parse_group, parse_json
 
 __all__ = ["Entry", "Manifest", "Recorder", "Sealed", "check_format", "is_sealed", "read_manifest"]
@@ -103,7 +103,7 @@ def read_manifest(folder: Folder) -> Manifest | None:
     data = folder.get(MANIFEST)
     if data is None:
         return None
-    where = folder.root / MANIFEST
+    where = folder.where(MANIFEST)
     body = parse_json(data, where)
     stated = body.pop("digest", None)
     check_format(body.pop("format", None), where)
@@ -148,7 +148,7 @@ class Recorder:
         """
         data = self.folder.get(name)
         if data is None:
-            raise CorruptError(f"{self.folder.root / name} is gone: run the same command again")
+            raise CorruptError(f"{self.folder.where(name)} is gone: run the same command again")
         self.objects[name] = Entry.of(data)
 
     def put_array(self, name: str, values: npt.NDArray[Any]) -> None:
@@ -183,14 +183,14 @@ class Sealed:
     def damage(self, name: str, what: str) -> CorruptError:
         """The error for a damaged object."""
         return CorruptError(
-            f"{self.folder.root / name} {what}: restore it from a copy of the store, "
+            f"{self.folder.where(name)} {what}: restore it from a copy of the store, "
             f"or remove {self.folder} and make it again"
         )
 
     def get(self, name: str) -> bytes:
         """Bytes of an object, checked against the manifest."""
         entry = self.entry(name)
-        data = self.folder.get(name)
+        data = self.folder.fetch(name, entry)
         what = entry.damage(data)
         if data is None or what:
             raise self.damage(name, what)
@@ -198,12 +198,12 @@ class Sealed:
 
     def group(self, name: str = METADATA) -> dict[str, Any]:
         """Our attributes of a group."""
-        return parse_group(self.get(name), self.folder.root / name)
+        return parse_group(self.get(name), self.folder.where(name))
 
     def spec(self, name: str, expected: ArraySpec | None = None) -> ArraySpec:
         """What an array is; `CorruptError` if it is not the `expected` one."""
         document = f"{name}/{METADATA}"
-        spec = parse_array(self.get(document), self.folder.root / document)
+        spec = parse_array(self.get(document), self.folder.where(document))
         if spec.chunks > len(self.manifest.objects):
             raise self.damage(document, f"describes {spec.chunks} chunks, more than there are objects")
         if expected is not None and spec != expected:
@@ -215,17 +215,20 @@ class Sealed:
     def chunk(self, name: str, spec: ArraySpec, index: int) -> npt.NDArray[Any]:
         """Decoded rows of a chunk."""
         key = f"{name}/{spec.key(index)}"
-        return decode_chunk(spec, index, self.get(key), self.folder.root / key)
+        return decode_chunk(spec, index, self.get(key), self.folder.where(key))
 
     def mapped(self, name: str, spec: ArraySpec, index: int) -> npt.NDArray[Any]:
         """Rows of an uncompressed chunk, mapped from its file; the size is checked, the checksum is not."""
         key = f"{name}/{spec.key(index)}"
-        size = self.folder.size(key)
-        if size is None:
+        entry = self.entry(key)
+        if entry.size != spec.object_bytes:
+            raise self.damage(key, f"has {entry.size} bytes in the manifest instead of {spec.object_bytes}")
+        path = self.folder.file(key, entry)
+        if path is None:
             raise self.damage(key, "is missing")
-        if size != self.entry(key).size or size != spec.object_bytes:
-            raise self.damage(key, f"has {size} bytes instead of {spec.object_bytes}")
-        path = self.folder.root / key
+        size = path.stat().st_size
+        if size != entry.size:
+            raise self.damage(key, f"has {size} bytes instead of {entry.size}")
         mapped = np.memmap(
             path, dtype=np.dtype(spec.dtype).newbyteorder("<"), mode="r", shape=spec.chunk_shape
         )

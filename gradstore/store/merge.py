@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from gradstore.errors import IncompatibleError, StoreNotFoundError, StoreWriteError, UsageError
 from gradstore.progress import Bar, Log, Progress, silent, unheard
 from gradstore.records import CheckpointIdentity
+from gradstore.storage import open_folder, same_place
 from gradstore.store.begin import join
 from gradstore.store.blocks import Piece
 from gradstore.store.compare import difference
@@ -52,7 +52,7 @@ class MergeReport:
 
 @dataclass(frozen=True, slots=True)
 class _Source:
-    path: Path
+    location: str
     pieces: Pieces
 
 
@@ -105,7 +105,7 @@ def merge(
     stores = [open_store(source) for source in sources]
     if not stores:
         raise UsageError("there is nothing to merge: name at least one store")
-    if any(store.path.resolve() == Path(out).resolve() for store in stores):
+    if any(same_place(store.folder, open_folder(out)) for store in stores):
         raise UsageError(f"{out} cannot be merged into itself: choose another path to write, or leave it out")
     identities = _identities(out, stores, log)
     plan = _plan(out, stores)
@@ -123,23 +123,23 @@ def _identities(
     out: str | os.PathLike[str], stores: Sequence[Store], log: Log
 ) -> dict[str, CheckpointIdentity]:
     """The identity of every checkpoint, the same in all stores that have it."""
-    first: dict[str, tuple[Path, CheckpointIdentity]] = {}
+    first: dict[str, tuple[str, CheckpointIdentity]] = {}
     for store in (*_existing(out), *stores):
         for name in store.checkpoints:
             identity = store.identity(name)
-            path, known = first.setdefault(name, (store.path, identity))
+            path, known = first.setdefault(name, (store.location, identity))
             differences = known.differences(identity)
             if differences:
                 raise IncompatibleError(
-                    f"checkpoint {name!r} of {store.path} is not that of {path} ({'; '.join(differences)}): rows "
+                    f"checkpoint {name!r} of {store.location} is not that of {path} ({'; '.join(differences)}): rows "
                     "that cannot be compared are kept in two stores"
                 )
             if known != identity:
-                log(f"{name}: {store.path} tells of it otherwise than {path}, which is kept")
+                log(f"{name}: {store.location} tells of it otherwise than {path}, which is kept")
     for store in stores:
         left = [f"{kind}/{name}" for kind in ARTEFACTS for name in getattr(store, kind)]
         if left:
-            log(f"{store.path}: not merged, build them anew: {', '.join(left)}")
+            log(f"{store.location}: not merged, build them anew: {', '.join(left)}")
     return {name: identity for name, (_, identity) in first.items()}
 
 
@@ -157,8 +157,8 @@ def _plan(out: str | os.PathLike[str], stores: Sequence[Store]) -> Plan:
                     dataset.settings,
                     dataset.vectors,
                     any_chunk_rows=False,
-                    what=f"data set {name!r} of {checkpoint!r} in {other.path}",
-                    here=f"in {store.path}",
+                    what=f"data set {name!r} of {checkpoint!r} in {other.location}",
+                    here=f"in {store.location}",
                     cure="only data sets made with the same settings can be joined",
                 )
             found.append(source)
@@ -175,9 +175,9 @@ def _existing(out: str | os.PathLike[str]) -> list[Store]:
 def _datasets(store: Store) -> Iterator[tuple[str, str, _Source]]:
     for checkpoint in store.checkpoints:
         for name in store.datasets(checkpoint):
-            dataset = DatasetFolder.read(store.folder.at(f"{CHECKPOINTS}/{checkpoint}/{name}"))
+            dataset = DatasetFolder.read(store.at(f"{CHECKPOINTS}/{checkpoint}/{name}"))
             if dataset is not None and dataset.vectors:
-                yield checkpoint, name, _Source(store.path, Pieces(dataset))
+                yield checkpoint, name, _Source(store.location, Pieces(dataset))
 
 
 def _total(plan: Plan) -> int:
@@ -191,7 +191,7 @@ def _merge_dataset(
     vectors = {each: kept for source in sources for each, kept in source.pieces.dataset.vectors.items()}
     copied: set[int] = set()
     with DatasetWriter(out, name, checkpoint, identity, settings, dict(sorted(vectors.items()))) as writer:
-        kept = _Source(out.path, Pieces(writer.dataset))
+        kept = _Source(out.location, Pieces(writer.dataset))
         for source in sources:
             for chunk in range(len(writer.chunks)):
                 if _merge_chunk(writer, chunk, source, kept):
@@ -227,7 +227,7 @@ def _merge_chunk(writer: DatasetWriter, chunk: int, source: _Source, kept: _Sour
         return False
     claim = writer.claim(chunk)
     if claim is None:
-        raise StoreWriteError(f"another process is writing {what} in {kept.path}: wait for it to end")
+        raise StoreWriteError(f"another process is writing {what} in {kept.location}: wait for it to end")
     with claim:
         claim.put(
             columns,
@@ -242,5 +242,6 @@ def _same(kept: _Source, source: _Source, chunk: int, what: str, mine: Part | No
     found = "" if mine is None else difference(mine, theirs, first)
     if found:
         raise IncompatibleError(
-            f"{what} is not the same in {kept.path} (there) and {source.path} (here): {found}; merge only one of them"
+            f"{what} is not the same in {kept.location} (there) and {source.location} (here): {found}; "
+            "merge only one of them"
         )

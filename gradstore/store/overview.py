@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from gradstore.errors import CorruptError
+from gradstore.storage import Folder
 from gradstore.store.dataset import Dataset
-from gradstore.store.files import Folder
 from gradstore.store.folder import DatasetFolder
 from gradstore.store.layout import ARTEFACTS, METADATA, bytes_text
 
@@ -47,10 +47,10 @@ def unfinished_info(folder: Folder) -> dict[str, Any]:
     """How far a data set has come of which nothing can be read yet."""
     state = DatasetFolder.read(folder)
     if state is None:
-        raise CorruptError(f"{folder.root / METADATA} is gone: restore it from a copy of the store")
+        raise CorruptError(f"{folder.where(METADATA)} is gone: restore it from a copy of the store")
     chunks = len(state.settings.chunks)
     return {
-        "name": folder.root.name,
+        "name": str(folder).rpartition("/")[2],
         "sealed": False,
         "rows": state.settings.rows,
         "chunks": chunks,
@@ -61,7 +61,7 @@ def unfinished_info(folder: Folder) -> dict[str, Any]:
 
 def overview(info: dict[str, Any]) -> str:
     """What `Store.info` tells as aligned lines, one for each data set."""
-    lines = [f"Store {info['path']} (format {info['format']}, {bytes_text(info['bytes'])})"]
+    lines = [f"Store {info['location']} (format {info['format']}, {bytes_text(info['bytes'])})"]
     for checkpoint in info["checkpoints"]:
         lines.append(f"  {checkpoint['name']}: {_identity_text(checkpoint)}")
         lines += _aligned([_cells(dataset) for dataset in checkpoint["datasets"]])

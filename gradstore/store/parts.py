@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from gradstore.errors import CorruptError
 from gradstore.records import canonical_json
-from gradstore.store.files import Folder
+from gradstore.storage import Folder
 from gradstore.store.layout import NUMBER_COLUMNS, PARTS, STRING_COLUMNS
 from gradstore.store.manifest import Entry, is_sealed
 
@@ -115,7 +115,7 @@ def read_part(folder: Folder, chunk: int, names: Collection[str], rows: int) -> 
     data = folder.get(part_path(chunk))
     if data is None:
         return None
-    where = folder.root / part_path(chunk)
+    where = folder.where(part_path(chunk))
     try:
         with np.load(io.BytesIO(data), allow_pickle=False) as archive:
             arrays = {key: archive[key] for key in archive.files}

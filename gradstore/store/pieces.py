@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from gradstore.errors import CorruptError
+from gradstore.storage import Folder
 from gradstore.store.arrays import ArraySpec
 from gradstore.store.direction import open_direction
-from gradstore.store.files import Folder
 from gradstore.store.folder import DatasetFolder
 from gradstore.store.layout import COLUMNS, NUMBER_COLUMNS, STRING_COLUMNS
 from gradstore.store.manifest import Sealed, is_sealed, read_manifest
@@ -131,5 +131,5 @@ class _Slices:
 def _damage(folder: Folder, name: str, chunk: int, what: str) -> CorruptError:
     cure = "restore it from a copy of the store"
     if not is_sealed(folder):
-        cure = f"delete {folder.root / part_path(chunk)} and run the extraction of that store again"
-    return CorruptError(f"{folder.root / name} {what}: {cure}")
+        cure = f"delete {folder.where(part_path(chunk))} and run the extraction of that store again"
+    return CorruptError(f"{folder.where(name)} {what}: {cure}")

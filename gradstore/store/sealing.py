@@ -98,7 +98,7 @@ def _part(dataset: DatasetFolder, direction: str, chunk: int, rows: int) -> Part
     names = dataset.vectors[direction].scalars if direction else COLUMN_ARRAYS
     part = read_part(folder, chunk, names, rows)
     if part is None:
-        raise CorruptError(f"{folder.root / part_path(chunk)} is gone: run the same command again")
+        raise CorruptError(f"{folder.where(part_path(chunk))} is gone: run the same command again")
     return part
 
 
@@ -110,9 +110,10 @@ def _reasons(part: Part) -> Counter[str]:
 
 
 def _check_objects(recorder: Recorder, chunk: int, part: Part) -> None:
-    root = recorder.folder.root
+    folder = recorder.folder
     for name, entry in part.objects.items():
-        if recorder.folder.size(name) != entry.size:
+        if folder.size(name) != entry.size:
             raise CorruptError(
-                f"{root / name} is gone or cut short: delete {root / part_path(chunk)} and run the same command again"
+                f"{folder.where(name)} is gone or cut short: delete {folder.where(part_path(chunk))} and run the same "
+                "command again"
             )

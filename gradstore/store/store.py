@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 from gradstore.errors import GradstoreError, IncompleteError, StoreNotFoundError, UsageError
 from gradstore.records import CheckpointIdentity
 from gradstore.registry import unknown_name
+from gradstore.storage import Folder, Location, open_folder
+from gradstore.store.base import Base, read_base
 from gradstore.store.dataset import Dataset, open_dataset
-from gradstore.store.files import Folder
 from gradstore.store.identity import read_identity
 from gradstore.store.layout import CHECKPOINTS, FORMAT, MANIFEST, METADATA, is_name, parse_group
 from gradstore.store.manifest import check_format
@@ -23,28 +23,42 @@ class Store:
     """A store that is open for reading; made by `open_store`.
 
     Opening reads one small file. Names are listed anew whenever asked for, so a store shows what other processes
-    have added.
+    have added. An overlay shows what is in its base as if it were its own, and never writes there.
 
     Parameters
     ----------
     folder : Folder
+    base : Base, optional
+        What the store lies on, if it is an overlay.
     verified : bool
         Check every chunk of gradients against its checksum when it is read.
+
+    Attributes
+    ----------
+    folder : Folder
+        Its own folder, where everything that is made goes.
+    base : Base or None
     """
 
-    def __init__(self, folder: Folder, *, verified: bool = False) -> None:
-        self.folder = folder
+    def __init__(self, folder: Folder, *, base: Base | None = None, verified: bool = False) -> None:
+        self.folder, self.base = folder, base
         self._verified = verified
 
     @property
-    def path(self) -> Path:
-        """Its folder."""
-        return self.folder.root
+    def location(self) -> str:
+        """Its path or URL, without secrets."""
+        return str(self.folder)
 
     @property
     def writable(self) -> bool:
         """Whether this process may write to it."""
-        return os.access(self.path, os.W_OK)
+        return self.folder.writable
+
+    def at(self, place: str) -> Folder:
+        """The folder of a group or an artefact: its own, or the base's where only that has one."""
+        return next(
+            (each.at(place) for each in self._layers() if _is_group(each, place)), self.folder.at(place)
+        )
 
     @property
     def checkpoints(self) -> tuple[str, ...]:
@@ -70,12 +84,17 @@ class Store:
             If there is no such checkpoint.
         """
         known = self.checkpoints
-        identity = (
-            read_identity(self.folder.at(f"{CHECKPOINTS}/{checkpoint}")) if checkpoint in known else None
-        )
-        if identity is None:
-            raise StoreNotFoundError(f"{self.path}: {unknown_name('checkpoint', checkpoint, known)}")
-        return identity
+        place = f"{CHECKPOINTS}/{checkpoint}"
+        found = [
+            identity
+            for each in self._layers()
+            if checkpoint in known and (identity := read_identity(each.at(place))) is not None
+        ]
+        if not found:
+            raise StoreNotFoundError(f"{self.location}: {unknown_name('checkpoint', checkpoint, known)}")
+        if self.base is not None:
+            self.base.check_identity(checkpoint, found[0], found[-1])
+        return found[0]
 
     def datasets(self, checkpoint: str | None = None) -> tuple[str, ...]:
         """Sorted names of the data sets of one checkpoint, or of all; finished or not."""
@@ -83,9 +102,20 @@ class Store:
             return tuple(sorted({name for each in self.checkpoints for name in self.datasets(each)}))
         if checkpoint not in self.checkpoints:
             raise StoreNotFoundError(
-                f"{self.path}: {unknown_name('checkpoint', checkpoint, self.checkpoints)}"
+                f"{self.location}: {unknown_name('checkpoint', checkpoint, self.checkpoints)}"
             )
         return self._groups(f"{CHECKPOINTS}/{checkpoint}")
+
+    def base_datasets(self, checkpoint: str) -> tuple[str, ...]:
+        """Sorted names of the data sets of a checkpoint that are not its own but the base's."""
+        if self.base is None:
+            return ()
+        place = f"{CHECKPOINTS}/{checkpoint}"
+        return (
+            tuple(name for name in self.datasets(checkpoint) if self.base.holds(self.at(f"{place}/{name}")))
+            if checkpoint in self.checkpoints
+            else ()
+        )
 
     def checkpoints_of(self, *datasets: str) -> tuple[str, ...]:
         """Sorted names of the checkpoints that hold all these data sets."""
@@ -115,13 +145,17 @@ class Store:
         identity = self.identity(checkpoint)
         known = self.datasets(checkpoint)
         if name not in known:
-            raise StoreNotFoundError(f"{self.path}, {checkpoint}: {unknown_name('data set', name, known)}")
+            raise StoreNotFoundError(
+                f"{self.location}, {checkpoint}: {unknown_name('data set', name, known)}"
+            )
+        folder = self.at(f"{CHECKPOINTS}/{checkpoint}/{name}")
         dataset = open_dataset(
-            self.folder.at(f"{CHECKPOINTS}/{checkpoint}/{name}"),
+            folder,
             name=name,
             checkpoint=checkpoint,
             identity=identity,
             verified=self._verified,
+            pinned=self.base.pins(checkpoint, name) if self.base and self.base.holds(folder) else None,
         )
         if not dataset.directions:
             raise dataset.incomplete()
@@ -131,7 +165,8 @@ class Store:
         """Checkpoints, data sets, graphs and selections as JSON values; what `repr` shows and more."""
         checkpoints = [self._checkpoint_info(name) for name in self.checkpoints]
         return {
-            "path": str(self.path),
+            "location": self.location,
+            "base": str(self.base.folder) if self.base else None,
             "format": FORMAT,
             "bytes": sum(dataset.get("bytes", 0) for each in checkpoints for dataset in each["datasets"]),
             "checkpoints": checkpoints,
@@ -158,22 +193,28 @@ class Store:
         try:
             return dataset_info(self.dataset(name, checkpoint))
         except IncompleteError:
-            return unfinished_info(self.folder.at(f"{CHECKPOINTS}/{checkpoint}/{name}"))
+            return unfinished_info(self.at(f"{CHECKPOINTS}/{checkpoint}/{name}"))
         except GradstoreError as error:
             return {"name": name, "problem": str(error)}
 
     def _groups(self, place: str) -> tuple[str, ...]:
-        return tuple(
-            name for name in self.folder.names(place) if is_name(name) and self._is_group(f"{place}/{name}")
-        )
+        names = {
+            name
+            for each in self._layers()
+            for name in each.names(place)
+            if is_name(name) and _is_group(each, f"{place}/{name}")
+        }
+        return tuple(sorted(names))
 
-    def _is_group(self, place: str) -> bool:
-        return any(self.folder.size(f"{place}/{name}") is not None for name in (METADATA, MANIFEST))
+    def _layers(self) -> Iterator[Folder]:
+        yield self.folder
+        if self.base is not None:
+            yield self.base.folder
 
     def _only_checkpoint(self, dataset: str) -> str:
         found = self.checkpoints_of(dataset)
         if not found:
-            raise StoreNotFoundError(f"{self.path}: {unknown_name('data set', dataset, self.datasets())}")
+            raise StoreNotFoundError(f"{self.location}: {unknown_name('data set', dataset, self.datasets())}")
         if len(found) > 1:
             raise UsageError(
                 f"data set {dataset!r} is held by several checkpoints, name one: {', '.join(found)}"
@@ -181,13 +222,13 @@ class Store:
         return found[0]
 
 
-def open_store(path: str | os.PathLike[str], *, verified: bool = False) -> Store:
+def open_store(location: Location, *, verified: bool = False) -> Store:
     """Open a store.
 
     Parameters
     ----------
-    path : path
-        Its folder.
+    location : path or URL
+        A folder on a disk, ``s3://…``, ``gs://…``, ``az://…``, ``hf://…`` or, to read, ``https://…``.
     verified : bool
         Check every chunk of gradients against its checksum when it is read; slower than mapping the files.
         Everything else is always checked.
@@ -195,19 +236,37 @@ def open_store(path: str | os.PathLike[str], *, verified: bool = False) -> Store
     Raises
     ------
     StoreNotFoundError
-        If there is no store.
+        If there is no store, or an overlay's base is gone.
     IncompatibleError
-        If a newer format wrote it.
+        If a newer format wrote it, or it is an overlay and not on this machine.
     CorruptError
         If its ``zarr.json`` is damaged.
     """
-    folder = Folder(Path(path))
+    folder = open_folder(location)
+    ours = _root(folder)
+    if ours is None:
+        raise StoreNotFoundError(f"there is no gradstore store at {folder}")
+    base = read_base(ours, folder)
+    if base is not None:
+        theirs = _root(base.folder)
+        if theirs is None:
+            raise StoreNotFoundError(f"{folder} lies on {base.folder}, and there is no gradstore store there")
+        base.check_root(theirs)
+    return Store(folder, base=base, verified=verified)
+
+
+def _root(folder: Folder) -> dict[str, Any] | None:
+    """What a store's root says; None if there is no root."""
     data = folder.get(METADATA)
     if data is None:
-        raise StoreNotFoundError(f"there is no gradstore store at {path}")
-    where = folder.root / METADATA
+        return None
+    where = folder.where(METADATA)
     ours = parse_group(data, where)
     if "format" not in ours:
-        raise StoreNotFoundError(f"{path} is a Zarr group but no gradstore store")
+        raise StoreNotFoundError(f"{folder} is a Zarr group but no gradstore store")
     check_format(ours["format"], where)
-    return Store(folder, verified=verified)
+    return ours
+
+
+def _is_group(folder: Folder, place: str) -> bool:
+    return any(folder.size(f"{place}/{name}") is not None for name in (METADATA, MANIFEST))

@@ -8,9 +8,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from gradstore.errors import GradstoreError
+from gradstore.storage import Folder
 from gradstore.store.artifacts import read_artifact
 from gradstore.store.dataset import open_dataset
-from gradstore.store.files import Folder
 from gradstore.store.folder import DatasetFolder, begun
 from gradstore.store.layout import ARTEFACTS, CHECKPOINTS, LOCK, MANIFEST, METADATA, parse_group
 from gradstore.store.manifest import Entry, is_sealed, read_manifest

@@ -18,7 +18,6 @@ from gradstore.store.create import create_store, join_checkpoint
 from gradstore.store.dataset import Dataset
 from gradstore.store.identity import comparability
 from gradstore.store.layout import CHECKPOINTS, COLUMNS, check_name, claim_name
-from gradstore.store.lock import Lock
 from gradstore.store.manifest import Sealed, is_sealed, read_manifest
 from gradstore.store.parts import COLUMN_ARRAYS, read_part
 from gradstore.store.sealing import seal_finished
@@ -61,7 +60,7 @@ class DatasetWriter:
     ) -> None:
         self.name, self.checkpoint, self.identity = name, checkpoint, identity
         self._store = store
-        self._what = f"data set {name!r} of {checkpoint!r} in {store.path}"
+        self._what = f"data set {name!r} of {checkpoint!r} in {store.location}"
         self._claims: list[Claim] = []
         folder = store.folder.at(f"{CHECKPOINTS}/{checkpoint}/{name}")
         self.dataset = begin(folder, settings, vectors, any_chunk_rows=any_chunk_rows, what=self._what)
@@ -127,6 +126,11 @@ class DatasetWriter:
         check_name("data set", name)
         check_name("checkpoint", checkpoint)
         store = create_store(path)
+        if store.base is not None and name in store.base_datasets(checkpoint):
+            raise UsageError(
+                f"data set {name!r} of {checkpoint!r} is in {store.base.folder}, on which {store.location} lies and "
+                "which is only read: choose another name"
+            )
         stored = join_checkpoint(store, checkpoint, identity)
         return cls(store, name, checkpoint, stored, settings, vectors, any_chunk_rows=chunk_rows is None)
 
@@ -158,7 +162,7 @@ class DatasetWriter:
             raise UsageError(f"chunk {chunk} of {self._what} does not exist")
         if not self.dataset.todo(chunk, self.directions):
             return None
-        lock = Lock.attempt(self.dataset.folder, claim_name(chunk))
+        lock = self.dataset.folder.attempt(claim_name(chunk))
         if lock is None:
             return None
         try:

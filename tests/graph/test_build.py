@@ -67,7 +67,7 @@ def add_direction(store: Store, name: str, direction: str, dim: int) -> None:
     """Add random rows in another direction to a data set."""
     dataset = store.dataset(name)
     with DatasetWriter.open(
-        store.path, checkpoint=dataset.checkpoint, identity=dataset.identity, name=name, rows=len(dataset),
+        store.location, checkpoint=dataset.checkpoint, identity=dataset.identity, name=name, rows=len(dataset),
         directions={direction: dim}, content_digest=dataset.content_digest, attributes=dataset.attributes,
     ) as writer:  # fmt: skip
         rows = np.random.default_rng(1).standard_normal((len(dataset), dim)).astype(np.float32)

@@ -134,7 +134,7 @@ def test_budgets_are_rows_or_a_share_of_all_rows() -> None:
 
 
 def test_what_cannot_be_selected_is_explained(store: Store) -> None:
-    gradstore.import_arrays(store.path, name="empty", gradients=np.zeros((3, 24)), target=True)
+    gradstore.import_arrays(store.location, name="empty", gradients=np.zeros((3, 24)), target=True)
     for change, error, message in (
         ({"target": None}, UsageError, "needs a target"),
         ({"target": "targt"}, StoreNotFoundError, "did you mean 'target'"),
@@ -151,7 +151,7 @@ def test_what_cannot_be_selected_is_explained(store: Store) -> None:
 
 def test_a_graph_of_other_data_sets_or_directions_is_refused(store: Store) -> None:
     gradstore.build_graph(store)
-    gradstore.import_arrays(store.path, name="more", gradients=np.eye(4, 24))
+    gradstore.import_arrays(store.location, name="more", gradients=np.eye(4, 24))
     with pytest.raises(IncompatibleError, match=r"directions .*'more'"):
         gradstore.select(store, target="target", budget=5)
     assert len(gradstore.select(store, target="target", budget=5, train=["pool"]).ids) == 5

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from gradstore.records import CheckpointIdentity, GradientBlock, ProjectionSpec
+from gradstore.storage import LocalFolder
 from gradstore.store import Dataset, DatasetWriter
-from gradstore.store.files import Folder
 from gradstore.store.manifest import Entry, Manifest, read_manifest
 
 
@@ -102,7 +102,7 @@ def objects(path: Path) -> dict[str, bytes]:
 
 def resign(folder: Path, **facts: Any) -> None:
     """Make the manifest agree with whatever lies in the folder: damage that checksums cannot show."""
-    place = Folder(folder)
+    place = LocalFolder(folder)
     manifest = read_manifest(place)
     assert manifest is not None
     entries = {name: Entry.of(data) for name in manifest.objects if (data := place.get(name)) is not None}

@@ -48,13 +48,13 @@ def test_everything_comes_back_as_written(store: Store) -> None:
     assert "gone" not in artifact.arrays
     assert repr(artifact) == "Artifact graphs/default: cosines, index, neighbours, nothing, ids, none"
     assert store.graphs == ("default",)
-    assert verify(store.path) == []
+    assert verify(store.location) == []
 
 
 def test_large_arrays_are_cut_into_chunks(store: Store) -> None:
     values = np.arange(3_000_000, dtype=np.float64)
     artifact = write(store, arrays={"values": values[:, None]})
-    assert len(list((store.path / "graphs/default/values/c").iterdir())) == 3
+    assert len(list((Path(store.location) / "graphs/default/values/c").iterdir())) == 3
     assert (artifact.arrays["values"][:, 0] == values).all()
 
 
@@ -64,8 +64,8 @@ def test_a_new_one_replaces_the_old_and_changes_the_digest(store: Store) -> None
     second = write(store, 2, arrays={"fewer": np.zeros(1)})
     assert second.digest != first.digest
     assert list(read_artifact(store, "graphs", "default").arrays) == ["fewer"]
-    assert [path.name for path in (store.path / "graphs").iterdir() if path.is_dir()] == ["default"]
-    assert verify(store.path) == []
+    assert [path.name for path in (Path(store.location) / "graphs").iterdir() if path.is_dir()] == ["default"]
+    assert verify(store.location) == []
 
 
 def test_a_full_disk_leaves_the_old_one(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,16 +80,16 @@ def test_a_full_disk_leaves_the_old_one(store: Store, monkeypatch: pytest.Monkey
             write(store, 2)
     assert read_artifact(store, "graphs", "default").attributes["version"] == 1
     write(store, 2)
-    assert verify(store.path) == []
+    assert verify(store.location) == []
 
 
 def test_damage_is_found_on_reading(store: Store) -> None:
     write(store)
-    path = store.path / "graphs/default/index/c/0"
+    path = Path(store.location) / "graphs/default/index/c/0"
     path.write_bytes(path.read_bytes().replace(b"\xff", b"\xfe"))
     with pytest.raises(CorruptError, match="index/c/0 does not match its checksum"):
         _ = read_artifact(store, "graphs", "default").arrays["index"]
-    (store.path / "graphs/default/manifest.json").unlink()
+    (Path(store.location) / "graphs/default/manifest.json").unlink()
     with pytest.raises(IncompleteError, match="has no manifest"):
         read_artifact(store, "graphs", "default")
 
@@ -122,9 +122,7 @@ def test_what_cannot_be_stored_is_refused(changes: dict[str, object], message: s
 
 
 def test_the_second_of_two_writers_is_refused(store: Store) -> None:
-    from gradstore.store.lock import Lock
-
-    busy = Lock(store.folder.at("graphs"), ".default.lock", "never")
+    busy = store.folder.at("graphs").lock(".default.lock", "never")
     with pytest.raises(StoreWriteError, match="another process is writing graphs/default"):
         write(store)
     busy.release()

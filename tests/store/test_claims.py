@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 
 from gradstore.errors import IncompatibleError, StoreWriteError, UsageError
+from gradstore.storage import LocalFolder
 from gradstore.store import DatasetWriter, open_store, verify
-from gradstore.store.files import Folder
 
 POOL = "checkpoints/step-1/pool"
 HOLD = """
@@ -278,7 +278,7 @@ def test_where_locks_do_not_reach_the_first_part_counts(
 def test_an_object_that_another_machine_publishes_with_our_temporary_file_must_be_the_same(
     same: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder, real = Folder(tmp_path), Path.replace
+    folder, real = LocalFolder(tmp_path), Path.replace
 
     def taken(self: Path, target: Path) -> Path:
         if not same:

@@ -18,8 +18,8 @@ from gradstore.errors import (
     StoreNotFoundError,
     UsageError,
 )
+from gradstore.storage import LocalFolder
 from gradstore.store import create_store, open_store, read_artifact, write_artifact
-from gradstore.store.files import Folder
 from gradstore.store.manifest import read_manifest
 
 POOL = "checkpoints/step-1/pool"
@@ -50,7 +50,7 @@ def resign(make: SimpleNamespace, store: Path) -> None:
     """Make all manifests of the data set agree with its objects and with each other."""
     make.resign(store / POOL)
     for direction in ("adam", "sgd"):
-        make.resign(store / POOL / direction, dataset=read_manifest(Folder(store / POOL)).digest)
+        make.resign(store / POOL / direction, dataset=read_manifest(LocalFolder(store / POOL)).digest)
 
 
 def edit(path: Path, change: Callable[[dict[str, Any]], Any]) -> None:
@@ -364,7 +364,7 @@ def test_objects_that_a_manifest_names_outside_are_refused(store: Path, make: Si
     from gradstore.store.manifest import Entry, Manifest
 
     (store.parent / "secret").write_bytes(b"secret")
-    manifest = read_manifest(Folder(store / POOL))
+    manifest = read_manifest(LocalFolder(store / POOL))
     assert manifest is not None
     entries = {**manifest.objects, "../../../../secret": Entry.of(b"secret")}
     (store / POOL / "manifest.json").write_bytes(Manifest(entries, manifest.facts).to_bytes())

@@ -41,7 +41,7 @@ def test_names_are_listed(path: Path) -> None:
     assert store.checkpoints_of("pool", "gsm8k") == ("step-1",)
     assert (store.graphs, store.selections) == (("default",), ())
     assert store.identity("step-2").step == 2
-    assert store.path == path
+    assert store.location == str(path)
     assert store.writable
 
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from gradstore.errors import CorruptError, GradstoreError
+from gradstore.storage import LocalFolder
 from gradstore.store import DatasetWriter, open_store, verify, write_artifact
 from gradstore.store.compare import difference
-from gradstore.store.files import Folder
 from gradstore.store.parts import read_part
 
 _CHECKPOINT = ["zarr.json", "checkpoints/zarr.json", "checkpoints/step-1/zarr.json", "graphs/zarr.json"]
@@ -160,7 +160,7 @@ def test_a_direction_that_belongs_to_other_rows_is_found(
 
 def test_a_flipped_bit_in_a_part_is_found_or_changes_nothing(tmp_path: Path, make: SimpleNamespace) -> None:
     make.write_some(tmp_path / "s", [1], directions=("sgd",))
-    folder, names = Folder(tmp_path / "s/checkpoints/step-1/pool/sgd"), ("norm", "scale")
+    folder, names = LocalFolder(tmp_path / "s/checkpoints/step-1/pool/sgd"), ("norm", "scale")
     path = folder.root / "parts/1.npz"
     data, intact = path.read_bytes(), read_part(folder, 1, names, 4)
     for place in range(len(data)):

@@ -5,24 +5,24 @@ from __future__ import annotations
 import os
 import weakref
 from contextlib import suppress
+from pathlib import Path
 from typing import Self
 
 from gradstore.errors import StoreWriteError
-from gradstore.store.files import Folder, writing
+from gradstore.storage.writing import writing
 
-__all__ = ["Lock"]
+__all__ = ["FileLock"]
 
 
-class Lock:
+class FileLock:
     """An exclusive ``flock`` on a file that is removed when released.
 
     The system drops the lock when its process dies; the file that a killed process leaves locks nothing.
 
     Parameters
     ----------
-    folder : Folder
-    name : str
-        Name of the lock file.
+    path : Path
+        The lock file; its folder exists.
     busy : str, optional
         Message of the error if another process holds the lock; without it, wait.
 
@@ -32,19 +32,18 @@ class Lock:
         If the lock is held and `busy` is given, or the file cannot be made.
     """
 
-    def __init__(self, folder: Folder, name: str, busy: str | None = None) -> None:
-        self._path = folder.path(name)
-        folder.make()
+    def __init__(self, path: Path, busy: str | None = None) -> None:
+        self._path = path
         with writing(self._path):
             while not self._acquire(busy):
                 pass  # the holder removed the file between our open and our lock
         _held.add(self)
 
     @classmethod
-    def attempt(cls, folder: Folder, name: str) -> Self | None:
+    def attempt(cls, path: Path) -> Self | None:
         """The lock; None if another holds it, in this process or in another."""
         try:
-            return cls(folder, name, "held")
+            return cls(path, "held")
         except _HeldError:
             return None
 
@@ -93,7 +92,7 @@ class _HeldError(StoreWriteError):
     """Another process holds the lock."""
 
 
-_held: weakref.WeakSet[Lock] = weakref.WeakSet()
+_held: weakref.WeakSet[FileLock] = weakref.WeakSet()
 
 
 def _disown_all() -> None:

@@ -1,38 +1,19 @@
-"""Objects on a local disk: each is published whole and durably, or not at all."""
+"""Objects on a local disk."""
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
-from gradstore.errors import CorruptError, GradstoreError, StoreWriteError
+from gradstore.errors import CorruptError, GradstoreError
+from gradstore.storage.folder import Entry, Folder
+from gradstore.storage.lock import FileLock
+from gradstore.storage.writing import writing
 
-__all__ = ["Folder", "writing"]
-
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-_NO_RIGHT = (errno.EACCES, errno.EPERM, errno.EROFS)
-
-
-@contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Turn the system's refusal into one line that says what to do."""
-    try:
-        yield
-    except GradstoreError:
-        raise
-    except OSError as error:
-        when = ""
-        if error.errno in _NO_ROOM:
-            when = " once there is room"
-        elif error.errno in _NO_RIGHT:
-            when = " once the folder is writable"
-        raise StoreWriteError(
-            f"cannot write {path}: {error.strerror or error}; nothing is lost: run the same command again{when}"
-        ) from error
+__all__ = ["LocalFolder"]
 
 
 def _sync_folder(path: Path) -> None:
@@ -52,8 +33,8 @@ def _make_folder(path: Path) -> None:
     _sync_folder(path.parent)
 
 
-class Folder:
-    """A folder of objects named by relative paths with ``/``.
+class LocalFolder(Folder):
+    """A folder on this machine, or on a file system that it has mounted.
 
     Parameters
     ----------
@@ -70,11 +51,21 @@ class Folder:
     def __str__(self) -> str:
         return str(self.root)
 
-    def at(self, name: str) -> Folder:
-        """A folder inside this one."""
-        return Folder(self.root / name, self.boundary)
+    @property
+    def path(self) -> Path:
+        """The folder itself."""
+        return self.root
 
-    def path(self, name: str = "") -> Path:
+    @property
+    def writable(self) -> bool:
+        """Whether this process may write to it."""
+        return os.access(self.root, os.W_OK)
+
+    def at(self, name: str) -> LocalFolder:
+        """A folder inside this one."""
+        return LocalFolder(self.root / name, self.boundary)
+
+    def locate(self, name: str = "") -> Path:
         """Where an object is or would be.
 
         Raises
@@ -93,7 +84,7 @@ class Folder:
 
     def get(self, name: str) -> bytes | None:
         """All bytes of an object; None if there is no such object."""
-        path = self.path(name)
+        path = self.locate(name)
         try:
             return path.read_bytes()
         except (FileNotFoundError, NotADirectoryError):
@@ -103,12 +94,12 @@ class Folder:
 
     def size(self, name: str) -> int | None:
         """Bytes of an object; None if there is no such object."""
-        path = self.path(name)
+        path = self.locate(name)
         return path.stat().st_size if path.is_file() else None
 
     def names(self, name: str = "") -> list[str]:
         """Sorted names of what lies directly in a folder; empty if there is no such folder."""
-        path = self.path(name)
+        path = self.locate(name)
         try:
             return sorted(entry.name for entry in path.iterdir())
         except (FileNotFoundError, NotADirectoryError):
@@ -124,6 +115,19 @@ class Folder:
             links = [folder for folder in folders if (Path(place) / folder).is_symlink()]
             yield from ((below / name).as_posix() for name in sorted(names + links))
 
+    def fetch(self, name: str, entry: Entry) -> bytes | None:  # noqa: ARG002
+        """All bytes of an object; None if there is no such object."""
+        return self.get(name)
+
+    def file(self, name: str, entry: Entry) -> Path | None:  # noqa: ARG002
+        """The object's own file; None if there is none."""
+        path = self.locate(name)
+        return path if path.is_file() else None
+
+    def absent(self, name: str, entry: Entry) -> bool:  # noqa: ARG002
+        """Never: all is here."""
+        return False
+
     def put(self, name: str, data: bytes) -> None:
         """Publish an object: a reader sees the old bytes or all the new ones, and they survive a power cut.
 
@@ -136,7 +140,7 @@ class Folder:
         StoreWriteError
             If the system refuses.
         """
-        path = self.path(name)
+        path = self.locate(name)
         temporary = path.with_name(f".{path.name}.tmp")
         with writing(path):
             _make_folder(path.parent)
@@ -158,20 +162,28 @@ class Folder:
 
     def make(self) -> None:
         """Create this folder and its parents, durably."""
-        path = self.path()
+        path = self.locate()
         with writing(path):
             _make_folder(path)
 
-    def rename(self, old: str, new: str) -> None:
-        """Rename an object or a folder within this folder."""
-        source, target = self.path(old), self.path(new)
+    def replace(self, fresh: str, name: str) -> None:
+        """Rename a folder, after moving the one in its place out of the way."""
+        replaced = f".{name}.old"
+        self.delete(replaced)
+        if name in self.names():
+            self._rename(name, replaced)
+        self._rename(fresh, name)
+        self.delete(replaced)
+
+    def _rename(self, old: str, new: str) -> None:
+        source, target = self.locate(old), self.locate(new)
         with writing(target):
             source.replace(target)
             _sync_folder(target.parent)
 
     def delete(self, name: str) -> None:
         """Remove an object or a whole folder; nothing happens if there is none."""
-        path = self.path(name)
+        path = self.locate(name)
         with writing(path):
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
@@ -180,3 +192,15 @@ class Folder:
             else:
                 return
             _sync_folder(path.parent)
+
+    def lock(self, name: str, busy: str | None = None) -> FileLock:
+        """Take a lock; if another process has it, wait, or fail with the message `busy`."""
+        path = self.locate(name)
+        self.make()
+        return FileLock(path, busy)
+
+    def attempt(self, name: str) -> FileLock | None:
+        """Take a lock; None if another has it, in this process or in another."""
+        path = self.locate(name)
+        self.make()
+        return FileLock.attempt(path)
