@@ -22,6 +22,7 @@ __all__ = ["cli", "main"]
 
 COMMANDS = ("warmup", "extract", "graph", "select", "store", "selectors", "env", "demo")
 RESUMABLE = (["extract"], ["store", "merge"])
+MASKED = "--storage-option"
 EXTRA = (
     "accelerate",
     "datasets",
@@ -139,7 +140,19 @@ def _resume(arguments: Sequence[str]) -> str:
     words = [word for word in arguments if not word.startswith("-")]
     if not any(words[: len(command)] == command for command in RESUMABLE):
         return ""
-    return f"To continue: gradstore {shlex.join(arguments)}"
+    return f"To continue: gradstore {shlex.join(_without_secrets(arguments))}"
+
+
+def _without_secrets(arguments: Sequence[str]) -> list[str]:
+    """Return `arguments` with the values of storage options left out, which may be keys."""
+    shown = []
+    for before, word in zip(["", *arguments], arguments, strict=False):
+        option = word.startswith(f"{MASKED}=")
+        text = word.removeprefix(f"{MASKED}=") if option else word
+        if option or before == MASKED:
+            text = f"{text.partition('=')[0]}=…"
+        shown.append(f"{MASKED}={text}" if option else text)
+    return shown
 
 
 def _where(error: OSError) -> str:

@@ -27,6 +27,7 @@ __all__ = [
     "max_length_option",
     "positive",
     "seed_option",
+    "storage_option",
     "store_argument",
     "stored_checkpoint_option",
     "train_option",
@@ -172,7 +173,33 @@ def direction_options(function: Function) -> Function:
     )(function)
 
 
-store_argument = click.argument("store", metavar="STORE")
+def _open_with(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> None:
+    """Open all locations of this command with what ``--storage-option`` says."""
+    pairs = [value.partition("=") for value in values]
+    for name, found, _ in pairs:
+        if not (name and found):
+            raise click.BadParameter("give it as KEY=VALUE", ctx, param)
+    if pairs:
+        from gradstore.storage import storage_options
+
+        ctx.with_resource(storage_options({name: value for name, _, value in pairs}))
+
+
+storage_option = click.option(
+    "--storage-option",
+    multiple=True,
+    metavar="KEY=VALUE",
+    is_eager=True,
+    expose_value=False,
+    callback=_open_with,
+    help="Setting of a remote location, such as endpoint or region; repeatable.",
+)
+
+
+def store_argument(function: Function) -> Function:
+    """Add the argument STORE, a path or URL, and how to open it."""
+    return click.argument("store", metavar="STORE")(storage_option(function))
+
 
 train_option = click.option(
     "--train",

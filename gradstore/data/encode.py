@@ -57,6 +57,8 @@ class ChatTokenizer:
 
     Attributes
     ----------
+    template : str
+        Jinja text of the template; ``""`` without one.
     template_digest : str
         Digest of the template's text; ``""`` without a template.
     tokenizer_digest : str
@@ -72,6 +74,7 @@ class ChatTokenizer:
         self._max_length = max_length
         text = template_text(template, tokenizer) if tokenizer is not None else ""
         self._template = Template(text, tokenizer.special_tokens_map) if text else None
+        self.template = text
         self.template_digest = digest(text.encode()) if text else ""
         self._special = tuple(tokenizer.all_special_tokens) if tokenizer is not None else ()
 

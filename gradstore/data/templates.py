@@ -64,7 +64,8 @@ def template_text(template: str | None, tokenizer: Any) -> str:
         text = template
     else:
         text = _read(Path(template))
-    return _FIXED_DATE + text if "strftime_now" in text else text
+    dated = "strftime_now" in text and not text.startswith(_FIXED_DATE)
+    return _FIXED_DATE + text if dated else text
 
 
 def _read(path: Path) -> str:

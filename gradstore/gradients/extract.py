@@ -8,9 +8,8 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Unpack
 
-from gradstore.checkpoint import CheckpointFolder, find_checkpoints
 from gradstore.data import load_rows
-from gradstore.errors import UsageError
+from gradstore.gradients.kept import jobs_of
 from gradstore.gradients.report import ExtractReport
 from gradstore.gradients.run import CheckpointRun
 from gradstore.gradients.segments import segments
@@ -19,7 +18,7 @@ from gradstore.gradients.spool import TokenSpool
 from gradstore.parts import share_of
 from gradstore.progress import Log, Progress, silent, unheard
 
-__all__ = ["extract", "resolve_checkpoints"]
+__all__ = ["extract"]
 
 
 def extract(
@@ -46,7 +45,8 @@ def extract(
     store : path
         The store; made if there is none.
     checkpoints : sequence of paths
-        Checkpoint folders, or run folders whose checkpoints are all used.
+        Checkpoint folders, run folders whose checkpoints are all used, or ``"store:NAME"`` for a checkpoint whose
+        adapter the store carries.
     data : path
         Rows as jsonl, jsonl.gz, json, parquet or a ``datasets`` folder.
     name : str
@@ -62,7 +62,7 @@ def extract(
         Attributes of `Settings` by name: ``parameters``, ``projection``, ``dim``, ``seed``, ``encoding``,
         ``chunk_rows``, ``token_budget``, ``max_length``, ``base``, ``init_lora``, ``lora_r``, ``lora_alpha``,
         ``target_modules``, ``quantize``, ``trust_remote_code``, ``gradient_checkpointing``, ``chat_template``,
-        ``fmt``, ``device``, ``dtype``, ``embed_rows``, ``part``, ``strict``.
+        ``fmt``, ``device``, ``dtype``, ``embed_rows``, ``embed_adapter``, ``part``, ``strict``.
 
     Returns
     -------
@@ -79,27 +79,13 @@ def extract(
     job = Settings(data=Path(data), name=name, target=target, directions=tuple(directions or ()), **settings)
     job.check()
     share = share_of(job.part, os.environ)
-    folders = resolve_checkpoints(checkpoints)
-    file = load_rows(job.data, fmt=job.fmt)
-    how = "detected" if file.detected else "given"
-    log(f"{job.data}: {len(file.rows):,} rows, format {file.fmt} ({how}), {file.duplicates:,} duplicates")
-    reports: list[ExtractReport] = []
-    with TokenSpool() if len(folders) > 1 else nullcontext() as spool:
-        for folder in folders:
-            run = CheckpointRun(store, folder, file, job, share, spool, progress, log)
-            reports.extend(run.extract(*segment) for segment in segments(store, run.key, job.name, file))
+    with jobs_of(checkpoints, store, job) as jobs:
+        file = load_rows(job.data, fmt=job.fmt)
+        how = "detected" if file.detected else "given"
+        log(f"{job.data}: {len(file.rows):,} rows, format {file.fmt} ({how}), {file.duplicates:,} duplicates")
+        reports: list[ExtractReport] = []
+        with TokenSpool() if len(jobs) > 1 else nullcontext() as spool:
+            for folder, its in jobs:
+                run = CheckpointRun(store, folder, file, its, share, spool, progress, log)
+                reports.extend(run.extract(*segment) for segment in segments(store, run.key, job.name, file))
     return reports
-
-
-def resolve_checkpoints(paths: Sequence[str | Path]) -> list[CheckpointFolder]:
-    """All checkpoints of all paths; their folder names must differ, since they become keys of the store."""
-    found = [folder for path in paths for folder in find_checkpoints(path)]
-    if not found:
-        raise UsageError("no checkpoint given; use `--checkpoint RUN/checkpoint-100` or `--checkpoint RUN`")
-    names = [folder.name for folder in found]
-    for name in names:
-        if names.count(name) > 1:
-            raise UsageError(
-                f"two checkpoints are called {name!r}; extract them into two stores, or rename a folder"
-            )
-    return found

@@ -18,7 +18,7 @@ from gradstore.data import show as show_example
 from gradstore.gradients.batches import token_batches
 from gradstore.gradients.compute import ChunkComputer, Prepared
 from gradstore.gradients.engine import GradientEngine
-from gradstore.gradients.extract import resolve_checkpoints
+from gradstore.gradients.kept import jobs_of
 from gradstore.gradients.segments import segments
 from gradstore.gradients.session import Session, checkpoint_key, open_session
 from gradstore.gradients.settings import Options, Settings
@@ -106,17 +106,19 @@ def plan(
     job.check()
     file = load_rows(job.data, fmt=job.fmt)
     plans = []
-    for folder in resolve_checkpoints(checkpoints):
-        tokens = tokens_of(file, folder, job)
-        tokens.check_some_learned()
-        log(f"{folder.name}: probing")
-        session = open_session(folder, tokens, job)
-        for segment, part in segments(store, checkpoint_key(folder, job), name, file):
-            plans.append(_plan_one(store, segment, replace(tokens, file=part), session, progress, log))
+    with jobs_of(checkpoints, store, job) as jobs:
+        for folder, its in jobs:
+            tokens = tokens_of(file, folder, its)
+            tokens.check_some_learned()
+            log(f"{folder.name}: probing")
+            session = open_session(folder, tokens, its)
+            for segment, part in segments(store, checkpoint_key(folder, its), name, file):
+                plans.append(_plan_one(store, segment, replace(tokens, file=part), session, progress, log))
     return plans
 
 
 def show(
+    store: str | Path,
     *,
     checkpoints: Sequence[str | Path],
     data: str | Path,
@@ -131,8 +133,9 @@ def show(
         data=Path(data), name="", max_length=max_length, base=base, chat_template=chat_template, fmt=fmt
     )
     file = load_rows(data, fmt=fmt, limit=count)
-    tokens = tokens_of(file, resolve_checkpoints(checkpoints)[0], job)
-    return [show_example(example, tokens.tokenizer) for example in tokens.examples(0, len(file.rows))]
+    with jobs_of(checkpoints, store, job) as jobs:
+        tokens = tokens_of(file, *jobs[0])
+        return [show_example(example, tokens.tokenizer) for example in tokens.examples(0, len(file.rows))]
 
 
 @dataclass(frozen=True, slots=True)

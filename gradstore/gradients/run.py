@@ -13,6 +13,7 @@ from gradstore.data import DataFile
 from gradstore.errors import DataError, IncompleteError, StoreNotFoundError
 from gradstore.gradients.compute import ChunkComputer
 from gradstore.gradients.engine import GradientEngine
+from gradstore.gradients.kept import embed
 from gradstore.gradients.pipeline import Outlook, Tally, compute_chunks
 from gradstore.gradients.report import ExtractReport
 from gradstore.gradients.session import Session, checkpoint_key, early_identity, open_session
@@ -107,7 +108,7 @@ class CheckpointRun:
             identity: CheckpointIdentity = early_identity(stored.identity, self._folder, self._tokens, job)
         else:
             dims, identity = self._loaded().dims, self._loaded().identity
-        return DatasetWriter.open(
+        writer = DatasetWriter.open(
             self._store,
             checkpoint=self.key,
             identity=identity,
@@ -119,6 +120,9 @@ class CheckpointRun:
             content_digest=file.digest,
             attributes=attributes(job, file, self._continues(name)),
         )
+        if job.embed_adapter:
+            embed(open_store(self._store), self.key, self._folder, self._tokens, self._log)
+        return writer
 
     def _stored(self, name: str) -> Dataset | None:
         try:

@@ -47,6 +47,7 @@ class Options(TypedDict, total=False):
     device: str | None
     dtype: str | None
     embed_rows: bool
+    embed_adapter: bool
     part: str | None
     strict: bool
 
@@ -99,6 +100,8 @@ class Settings:
         the CPU in float32.
     embed_rows : bool
         Whether the store keeps the original rows.
+    embed_adapter : bool
+        Whether the store carries the checkpoint's adapter and tokenizer, for others to extract targets with.
     part : str, optional
         ``"i/n"``: compute only every n-th chunk, beginning with chunk i.
     strict : bool
@@ -130,6 +133,7 @@ class Settings:
     device: str | None = None
     dtype: str | None = None
     embed_rows: bool = True
+    embed_adapter: bool = True
     part: str | None = None
     strict: bool = False
 

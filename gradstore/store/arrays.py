@@ -6,6 +6,7 @@ Zarr encodes and decodes in memory; its own file writer is neither durable nor f
 from __future__ import annotations
 
 import math
+import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,13 +15,14 @@ import numpy.typing as npt
 
 from gradstore.errors import CorruptError, IncompatibleError
 from gradstore.records import canonical_json
-from gradstore.store.layout import METADATA, parse_json
+from gradstore.store.layout import parse_json
 
 if TYPE_CHECKING:
     from zarr.abc.buffer import Buffer
 
 __all__ = [
     "CHUNK_BYTES",
+    "COMPRESSIONS",
     "DTYPES",
     "LARGEST_CHUNK",
     "ArraySpec",
@@ -32,7 +34,11 @@ __all__ = [
 
 CHUNK_BYTES = 8 << 20
 LARGEST_CHUNK = 1 << 30
-_ZSTD_LEVEL = 3
+COMPRESSIONS = ("none", "zstd", "blosc")
+_CRC_BYTES = 4
+_ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+_ZSTD_HEADER = 9  # and what follows it: no frame is shorter
+_BLOSC_HEADER = struct.Struct("<4B3I")  # two versions, flags, typesize; sizes before, of a block, and compressed
 DTYPES = (
     "bool",
     *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)),
@@ -40,7 +46,6 @@ DTYPES = (
     "float32",
     "float64",
 )
-_CODECS = (("bytes", "crc32c"), ("bytes", "zstd", "crc32c"))
 
 
 def rows_per_chunk(rows: int, row_bytes: int) -> int:
@@ -60,14 +65,14 @@ class ArraySpec:
         Rows of a chunk; the last chunk is padded with zeros.
     dtype : str
         Zarr's name of the type; bytes are little-endian.
-    compressed : bool
-        Whether zstd is among the codecs.
+    compression : {"none", "zstd", "blosc"}
+        Only without compression can chunks be mapped into memory.
     """
 
     shape: tuple[int, ...]
     chunk: int
     dtype: str
-    compressed: bool = False
+    compression: str = "none"
 
     @property
     def chunk_shape(self) -> tuple[int, ...]:
@@ -87,7 +92,7 @@ class ArraySpec:
     @property
     def object_bytes(self) -> int:
         """Bytes of an uncompressed chunk with its checksum, as stored."""
-        return self.chunk_bytes + 4
+        return self.chunk_bytes + _CRC_BYTES
 
     def rows(self, index: int) -> range:
         """Rows of a chunk."""
@@ -108,11 +113,6 @@ def _document(spec: ArraySpec, shape: tuple[int, ...]) -> dict[str, Any]:
     plain: dict[str, Any] = {"name": "bytes"}
     if dtype.itemsize > 1:
         plain["configuration"] = {"endian": "little"}
-    zstd = (
-        [{"name": "zstd", "configuration": {"level": _ZSTD_LEVEL, "checksum": False}}]
-        if spec.compressed
-        else []
-    )
     return {
         "zarr_format": 3,
         "node_type": "array",
@@ -121,9 +121,23 @@ def _document(spec: ArraySpec, shape: tuple[int, ...]) -> dict[str, Any]:
         "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": list(spec.chunk_shape)}},
         "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
         "fill_value": fill,
-        "codecs": [plain, *zstd, {"name": "crc32c"}],
+        "codecs": [plain, *_compressor(spec), {"name": "crc32c"}],
         "attributes": {},
     }
+
+
+def _compressor(spec: ArraySpec) -> list[dict[str, Any]]:
+    """One configuration of each, all of it written out, so that the bytes depend on nothing else."""
+    configuration: dict[str, Any] = {"level": 3, "checksum": False}
+    if spec.compression == "blosc":
+        configuration = {
+            "cname": "zstd",
+            "clevel": 5,
+            "shuffle": "bitshuffle",
+            "typesize": np.dtype(spec.dtype).itemsize,
+            "blocksize": 0,
+        }
+    return [] if spec.compression == "none" else [{"name": spec.compression, "configuration": configuration}]
 
 
 def parse_array(data: bytes, where: object) -> ArraySpec:
@@ -146,14 +160,15 @@ def parse_array(data: bytes, where: object) -> ArraySpec:
         raise CorruptError(
             f"{where} is no Zarr 3 array document: restore it from a copy of the store"
         ) from None
-    if codecs not in _CODECS:
+    compression = codecs[1] if len(codecs) == 3 else "none"
+    if codecs not in (("bytes", "crc32c"), ("bytes", compression, "crc32c")) or compression not in COMPRESSIONS:
         raise IncompatibleError(
-            f"{where} uses the codecs {', '.join(map(str, codecs))}; format 1 has only bytes, zstd, crc32c"
+            f"{where} uses the codecs {', '.join(map(str, codecs))}; format 1 has only bytes, zstd, blosc, crc32c"
         )
     whole = all(type(axis) is int and axis >= 0 for axis in (*shape, chunk))
     if dtype not in DTYPES or not shape or not whole or chunk == 0:
         raise IncompatibleError(f"{where} has a type or shape that format 1 does not have: {dtype}, {shape}")
-    spec = ArraySpec(shape, chunk, dtype, "zstd" in codecs)
+    spec = ArraySpec(shape, chunk, dtype, compression)
     document["attributes"] = {}
     if document != _document(spec, shape) or spec.chunk_bytes > LARGEST_CHUNK:
         raise IncompatibleError(f"{where} describes an array that format 1 does not have: see docs/format.md")
@@ -163,16 +178,17 @@ def parse_array(data: bytes, where: object) -> ArraySpec:
 def encode_chunk(spec: ArraySpec, rows: npt.NDArray[Any]) -> bytes:
     """Bytes of the chunk that holds `rows`, padded with zeros if it is the last."""
     import zarr
-    from zarr.codecs import Crc32cCodec, ZstdCodec
+    from zarr.codecs import BloscCodec, Crc32cCodec, ZstdCodec  # blosc with one thread: zarr sees to it
     from zarr.storage import MemoryStore
 
+    known: dict[str, Any] = {"zstd": ZstdCodec, "blosc": BloscCodec}
     objects: dict[str, Buffer] = {}
     array = zarr.create_array(
         MemoryStore(objects),
         shape=spec.chunk_shape,
         chunks=spec.chunk_shape,
         dtype=spec.dtype,
-        compressors=[*([ZstdCodec(level=_ZSTD_LEVEL)] if spec.compressed else []), Crc32cCodec()],
+        compressors=[*(known[codec["name"]].from_dict(codec) for codec in _compressor(spec)), Crc32cCodec()],
         fill_value=0,
         config={"write_empty_chunks": True},  # `open_array` would ignore this and drop a chunk of zeros
     )
@@ -181,26 +197,61 @@ def encode_chunk(spec: ArraySpec, rows: npt.NDArray[Any]) -> bytes:
 
 
 def decode_chunk(spec: ArraySpec, index: int, data: bytes, where: object) -> npt.NDArray[Any]:
-    """Rows of chunk `index`; Zarr checks the crc32c.
+    """Rows of chunk `index`, perhaps read-only.
+
+    Compressed bytes are decoded into the memory that the chunk needs and no more, whatever they claim to hold.
 
     Raises
     ------
     CorruptError
         If the bytes are not such a chunk.
     """
-    if not spec.compressed and len(data) != spec.object_bytes:
+    if spec.compression == "none" and len(data) != spec.object_bytes:
         raise CorruptError(f"{where} has {len(data)} bytes instead of {spec.object_bytes}")
-    import zarr
-    from zarr.buffer import cpu
-    from zarr.storage import MemoryStore
+    from google_crc32c import value as crc32c
 
-    document = canonical_json(_document(spec, spec.chunk_shape))
-    objects: dict[str, Buffer] = {
-        METADATA: cpu.Buffer.from_bytes(document),
-        spec.key(0): cpu.Buffer.from_bytes(data),
-    }
-    array = zarr.open_array(store=MemoryStore(objects), mode="r", zarr_format=3)
+    body = memoryview(data)[:-_CRC_BYTES]
+    if crc32c(body) != int.from_bytes(data[-_CRC_BYTES:], "little"):
+        raise CorruptError(f"{where} cannot be decoded: its crc32c does not match")
+    raw: Any = body if spec.compression == "none" else _decompressed(spec, bytes(body), where)
+    whole = np.frombuffer(raw, np.dtype(spec.dtype).newbyteorder("<")).reshape(spec.chunk_shape)
+    return whole[: len(spec.rows(index))]
+
+
+def _decompressed(spec: ArraySpec, body: bytes, where: object) -> npt.NDArray[np.uint8]:
+    """The bytes of a chunk, if a compressed `body` says that it has as many."""
+    from numcodecs import blosc, zstd
+
+    declared = (_zstd_size if spec.compression == "zstd" else _blosc_size)(body)
+    if declared != spec.chunk_bytes:
+        found = "no size" if declared is None else f"{declared} bytes"
+        raise CorruptError(
+            f"{where} cannot be decoded: it declares {found}, and a chunk has {spec.chunk_bytes} bytes"
+        )
+    raw = np.empty(spec.chunk_bytes, np.uint8)
+    blosc.use_threads = False  # as zarr has it
     try:
-        return np.asarray(array[: len(spec.rows(index))])
-    except (ValueError, TypeError, RuntimeError) as error:
+        (zstd if spec.compression == "zstd" else blosc).decompress(body, raw)
+    except (ValueError, RuntimeError) as error:
         raise CorruptError(f"{where} cannot be decoded: {error}") from error
+    return raw
+
+
+def _zstd_size(body: bytes) -> int | None:
+    """Content size that the first frame declares (RFC 8878, 3.1.1.1); None if it declares none."""
+    if len(body) < _ZSTD_HEADER or body[:4] != _ZSTD_MAGIC:
+        return None
+    descriptor = body[4]
+    single = descriptor >> 5 & 1
+    start = 5 + (not single) + (0, 1, 2, 4)[descriptor & 3]
+    size = (single, 2, 4, 8)[descriptor >> 6]
+    return int.from_bytes(body[start : start + size], "little") + 256 * (size == 2) if size else None
+
+
+def _blosc_size(body: bytes) -> int | None:
+    """Size before compression; None if the header does not fit the bytes, which the decoder would not notice."""
+    if len(body) < _BLOSC_HEADER.size:
+        return None
+    _, _, _, typesize, size, block, compressed = _BLOSC_HEADER.unpack_from(body)
+    fits = compressed == len(body) and typesize > 0 and 0 < block <= size
+    return size if fits else None

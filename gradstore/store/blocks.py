@@ -114,5 +114,5 @@ def encoded(
     if scale is not None:
         arrays["scale"] = scale
         if chunk == 0:
-            measured = fidelity(rows, kind.decode(codes, scale), block.valid)
+            measured = fidelity(rows, kind.decode(codes, scale, vectors.dim), block.valid)
     return Piece(direction, {name: data}, Part(arrays, {name: Entry.of(data)}, measured))

@@ -80,7 +80,8 @@ class ArrayStream:
         self._recorder.put(f"{self._name}/{METADATA}", self._spec(chunk).document())
 
     def _spec(self, chunk: int) -> ArraySpec:
-        return ArraySpec((self._written, *self._tail), chunk, self._dtype, self._compressed)
+        compression = "zstd" if self._compressed else "none"
+        return ArraySpec((self._written, *self._tail), chunk, self._dtype, compression)
 
     def _put(self, values: npt.NDArray[Any], chunk: int) -> None:
         spec = self._spec(chunk)

@@ -47,12 +47,11 @@ class Direction:
 
     def decode(self, chunk: int, rows: slice | npt.NDArray[np.int64]) -> Rows:
         """Some rows of a chunk, counted from its first."""
-        read = self._sealed.chunk if self._verified else self._sealed.mapped
-        codes = read("gradient", self._spec, chunk)[rows]
-        if not self._encoding.scaled:
-            return self._encoding.decode(codes, None)
-        span = self._settings.span(chunk)
-        return self._encoding.decode(codes, self._scale[span.start : span.stop][rows])
+        whole = self._verified or self._spec.compression != "none"
+        codes = (self._sealed.chunk if whole else self._sealed.mapped)("gradient", self._spec, chunk)[rows]
+        span, dim = self._settings.span(chunk), self.vectors.dim
+        scale = self._scale[span.start : span.stop][rows] if self._encoding.scaled else None
+        return self._encoding.decode(codes, scale, dim)
 
 
 def open_direction(

@@ -11,23 +11,20 @@ import numpy.typing as npt
 
 from gradstore.errors import UsageError
 from gradstore.registry import unknown_name
+from gradstore.store.packed import INT4_TABLE, SIGN_TABLE, int4, row_lengths, sign, unpack
 
 __all__ = ["ENCODINGS", "Encoding", "encoding", "row_norms"]
 
 Rows = npt.NDArray[np.float32]
 
 
-def _norms(rows: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-    return np.sqrt(np.einsum("ij,ij->i", rows, rows, dtype=np.float64))  # type: ignore[no-any-return]
-
-
 def row_norms(rows: Rows) -> Rows:
     """Euclidean norm of each row, summed in float64; float32, shape (n,)."""
     with np.errstate(over="ignore"):
-        return _norms(rows).astype(np.float32)
+        return row_lengths(rows).astype(np.float32)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Encoding:
     """One way to keep rows.
 
@@ -35,22 +32,35 @@ class Encoding:
     ----------
     name : str
     dtype : str
-        Type of the codes.
+        Type of the stored array.
     scaled : bool
-        Whether each row has a scale; a decoded row is its codes times its scale.
+        Whether each row has a scale, by which its codes are multiplied; only then is anything lost.
     encode : callable
-        From finite float32 rows (n, k) to codes (n, k) and scales (n,) or None.
+        From finite float32 rows (n, k) to codes (n, `width` of k) and scales (n,) or None.
+    table : ndarray of float32, shape (256, codes of a byte), optional
+        What each byte stands for, if a byte holds several codes.
     """
 
     name: str
     dtype: str
     scaled: bool
     encode: Callable[[Rows], tuple[npt.NDArray[Any], Rows | None]]
+    table: Rows | None = None
 
-    def decode(self, codes: npt.NDArray[Any], scale: Rows | None) -> Rows:
-        """Rows (n, k) in float32, never a view of `codes`."""
+    def width(self, dim: int) -> int:
+        """Length of the stored array's rows."""
+        return dim if self.table is None else -(-dim // self.table.shape[1])
+
+    def row_bytes(self, dim: int) -> int:
+        """Bytes of an encoded row."""
+        return self.width(dim) * np.dtype(self.dtype).itemsize
+
+    def decode(self, codes: npt.NDArray[Any], scale: Rows | None, dim: int) -> Rows:
+        """Rows (n, dim) in float32, never a view of `codes`."""
         if scale is None:
             return np.array(codes, dtype=np.float32)
+        if self.table is not None:
+            return unpack(self.table, codes, scale, dim)
         rows: Rows = np.multiply(codes, scale[:, None], dtype=np.float32)
         return rows
 
@@ -68,9 +78,9 @@ def _int8(rows: Rows) -> tuple[npt.NDArray[Any], Rows]:
 
 def _half(rows: Rows) -> tuple[npt.NDArray[Any], Rows]:
     """float16 codes of the unit row (gradients near 1e-6 would vanish); the scale restores the norm."""
-    norms = _norms(rows)
+    norms = row_lengths(rows)
     codes = (rows / np.where(norms > 0, norms, 1)[:, None]).astype(np.float16)
-    kept = _norms(codes)
+    kept = row_lengths(codes)
     return codes, (norms / np.where(kept > 0, kept, 1)).astype(np.float32)
 
 
@@ -84,6 +94,8 @@ ENCODINGS = {
     for kind in (
         Encoding("int8", "int8", True, _int8),
         Encoding("half", "float16", True, _half),
+        Encoding("int4", "uint8", True, int4, INT4_TABLE),
+        Encoding("sign", "uint8", True, sign, SIGN_TABLE),
         Encoding("exact", "float32", False, _exact),
     )
 }

@@ -6,27 +6,45 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from gradstore.errors import UsageError
+from gradstore.progress import Bar, Progress, silent
 from gradstore.records import CheckpointIdentity, GradientBlock, ProjectionSpec, content_hash, digest
 from gradstore.store.columns import utf8
 from gradstore.store.dataset import Dataset
+from gradstore.store.encodings import encoding as encoding_of
+from gradstore.store.layout import check_name
 from gradstore.store.writer import DatasetWriter
 
-__all__ = ["import_arrays"]
+__all__ = ["Matrix", "import_arrays"]
 
 _BLOCK_BYTES = 64 << 20
+
+
+class Matrix(Protocol):
+    """Rows that are read a slice at a time: an ndarray, a memmap, or anything that has these three."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(rows, numbers of a row)."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the slices."""
+
+    def __getitem__(self, rows: slice, /) -> npt.NDArray[Any]:
+        """Rows ``start`` to ``stop``; the same ones whenever they are asked for."""
 
 
 def import_arrays(
     path: str | os.PathLike[str],
     *,
     name: str,
-    gradients: npt.NDArray[Any],
+    gradients: Matrix,
     ids: Sequence[str] | None = None,
     rows: Sequence[Mapping[str, Any]] | None = None,
     checkpoint: str = "imported",
@@ -36,8 +54,13 @@ def import_arrays(
     encoding: str = "exact",
     sources: Sequence[str] | None = None,
     subtasks: Sequence[str] | None = None,
+    provenance: Mapping[str, Any] | None = None,
+    progress: Progress = silent,
 ) -> Dataset:
     """Store vectors made elsewhere as a data set.
+
+    The vectors are read twice from first to last, for their digest and to be written; never more than 64 MiB or
+    one chunk of them at a time. Killed and repeated it goes on.
 
     Parameters
     ----------
@@ -45,8 +68,8 @@ def import_arrays(
         The store; created if there is none.
     name : str
         Name of the data set.
-    gradients : ndarray or memmap of real numbers, shape (N, k)
-        Read a chunk at a time, converted to float32. Rows that are not finite or all zero become invalid.
+    gradients : ndarray, memmap or other `Matrix` of real numbers, shape (N, k)
+        Converted to float32. Rows that are not finite or all zero become invalid.
     ids : sequence of str, optional
         By default ``NAME-0``, ``NAME-1``, …
     rows : sequence of Mapping, optional
@@ -57,9 +80,14 @@ def import_arrays(
         What they were made with; by default an external projection to k numbers.
     target : bool
         Whether these are target rows.
-    encoding : {"exact", "int8", "half"}
+    encoding : str, default "exact"
+        One of `gradstore.store.encodings.ENCODINGS`. By default nothing is lost that was given.
     sources, subtasks : sequence of str, optional
         By default the name of the data set, and nothing.
+    provenance : Mapping, optional
+        JSON values about where the vectors come from, kept with the data set.
+    progress : Progress, optional
+        ``progress(total, unit, label)`` gives a bar.
 
     Returns
     -------
@@ -74,10 +102,13 @@ def import_arrays(
     StoreWriteError
         If the store cannot be written.
     """
-    if gradients.ndim != 2 or gradients.dtype.kind not in "fiu" or 0 in gradients.shape:
+    if len(gradients.shape) != 2 or gradients.dtype.kind not in "fiu" or 0 in gradients.shape:
         raise UsageError(
             f"gradients are a matrix of real numbers (rows, numbers a row), not {gradients.dtype} {gradients.shape}"
         )
+    check_name("data set", name)
+    check_name("checkpoint", checkpoint)
+    encoding = encoding_of(encoding).name
     count, dim = gradients.shape
     columns = _columns(name, count, ids, sources, subtasks, rows)
     identity = identity or CheckpointIdentity(projection=ProjectionSpec("external", dim, 0))
@@ -85,6 +116,8 @@ def import_arrays(
         raise UsageError(
             f"gradients have {dim} numbers a row, the identity's projection {identity.projection.dim}"
         )
+    with progress(count, "rows", f"read {name}") as bar:
+        content_digest = _content_digest(gradients, columns, bar)
     with DatasetWriter.open(
         path,
         checkpoint=checkpoint,
@@ -93,12 +126,19 @@ def import_arrays(
         rows=count,
         directions={direction: dim},
         encoding=encoding,
-        content_digest=_content_digest(gradients, columns),
-        attributes={"target": target, "format": "imported"},
+        content_digest=content_digest,
+        attributes={
+            "target": target,
+            "format": "imported",
+            **({} if provenance is None else {"provenance": dict(provenance)}),
+        },
     ) as writer:
-        for chunk in writer.missing():
-            span = writer.chunks[chunk]
-            writer.write(chunk, _block(gradients[span.start : span.stop], columns, span, direction))
+        missing = writer.missing()
+        with progress(sum(len(writer.chunks[chunk]) for chunk in missing), "rows", f"import {name}") as bar:
+            for chunk in missing:
+                span = writer.chunks[chunk]
+                writer.write(chunk, _block(gradients[span.start : span.stop], columns, span, direction))
+                bar.update(len(span))
         return writer.seal()
 
 
@@ -145,12 +185,15 @@ def _contents(ids: Sequence[str], rows: Sequence[Mapping[str, Any]] | None) -> l
         raise UsageError(f"a row cannot be written as JSON: {error}") from None
 
 
-def _content_digest(gradients: npt.NDArray[Any], columns: Mapping[str, Sequence[Any]]) -> str:
+def _content_digest(gradients: Matrix, columns: Mapping[str, Sequence[Any]], bar: Bar) -> str:
     """Digest of numbers and columns, read in pieces."""
     state = hashlib.sha256(f"{gradients.dtype.str} {gradients.shape}".encode())
-    step = max(1, _BLOCK_BYTES // (gradients.shape[1] * gradients.itemsize))
-    for start in range(0, len(gradients), step):
-        state.update(np.ascontiguousarray(gradients[start : start + step]).tobytes())
+    count, dim = gradients.shape
+    step = max(1, _BLOCK_BYTES // (dim * gradients.dtype.itemsize))
+    for start in range(0, count, step):
+        piece = np.ascontiguousarray(gradients[start : min(start + step, count)])
+        state.update(piece.view(np.uint8).data)
+        bar.update(len(piece))
     texts = [json.dumps(columns[each]).encode() for each in ("ids", "sources", "subtasks")]
     return digest(state.digest(), *texts, *columns["records"])
 

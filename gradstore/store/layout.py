@@ -11,6 +11,7 @@ from gradstore.errors import CorruptError, UsageError
 from gradstore.records import canonical_json
 
 __all__ = [
+    "ADAPTER",
     "ARTEFACTS",
     "CHECKPOINTS",
     "COLUMNS",
@@ -37,6 +38,7 @@ FORMAT = 1
 CHECKPOINTS = "checkpoints"
 ARTEFACTS = ("graphs", "selections")
 COLUMNS = "columns"
+ADAPTER = "adapter"
 PARTS = "parts"
 METADATA = "zarr.json"
 MANIFEST = "manifest.json"
@@ -54,7 +56,7 @@ CONTENT_BYTES = 12
 """Numbers that `contents` has in a row; all other columns have one."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,127}", re.ASCII)
-_RESERVED = (COLUMNS, PARTS, METADATA, MANIFEST)
+_RESERVED = (ADAPTER, COLUMNS, PARTS, METADATA, MANIFEST)
 _CLAIM = re.compile(r"\.[0-9]+\.lock", re.ASCII)
 
 

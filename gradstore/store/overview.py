@@ -62,6 +62,8 @@ def unfinished_info(folder: Folder) -> dict[str, Any]:
 def overview(info: dict[str, Any]) -> str:
     """What `Store.info` tells as aligned lines, one for each data set."""
     lines = [f"Store {info['location']} (format {info['format']}, {bytes_text(info['bytes'])})"]
+    if info["base"]:
+        lines.append(f"  on {info['base']}")
     for checkpoint in info["checkpoints"]:
         lines.append(f"  {checkpoint['name']}: {_identity_text(checkpoint)}")
         lines += _aligned([_cells(dataset) for dataset in checkpoint["datasets"]])

@@ -6,11 +6,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Self
 
-import numpy as np
-
 from gradstore.errors import CorruptError, UsageError
 from gradstore.records import canonical_json
-from gradstore.store.arrays import CHUNK_BYTES, LARGEST_CHUNK, ArraySpec, rows_per_chunk
+from gradstore.store.arrays import CHUNK_BYTES, COMPRESSIONS, LARGEST_CHUNK, ArraySpec, rows_per_chunk
 from gradstore.store.encodings import ENCODINGS, encoding
 from gradstore.store.layout import CONTENT_BYTES, NUMBER_COLUMNS, check_name, group_document, plain_json
 
@@ -28,15 +26,18 @@ class VectorSettings:
     dim : int
         Numbers of a row.
     encoding : str
+    compression : {"none", "zstd", "blosc"}
+        Of the codes.
     """
 
     dim: int
     encoding: str
+    compression: str = "none"
 
     @property
     def row_bytes(self) -> int:
-        """Bytes of an encoded row."""
-        return self.dim * np.dtype(encoding(self.encoding).dtype).itemsize
+        """Bytes of an encoded row, not compressed."""
+        return encoding(self.encoding).row_bytes(self.dim)
 
     @property
     def scalars(self) -> tuple[str, ...]:
@@ -45,11 +46,16 @@ class VectorSettings:
 
     def gradient(self, settings: Settings) -> ArraySpec:
         """The array that holds the codes."""
-        return ArraySpec((settings.rows, self.dim), settings.chunk_rows, encoding(self.encoding).dtype)
+        kind = encoding(self.encoding)
+        shape = (settings.rows, kind.width(self.dim))
+        return ArraySpec(shape, settings.chunk_rows, kind.dtype, self.compression)
 
     def document(self) -> bytes:
         """``zarr.json`` of the direction's group."""
-        return group_document(asdict(self))
+        plain = asdict(self)
+        if self.compression == "none":
+            del plain["compression"]
+        return group_document(plain)
 
     @classmethod
     def parse(cls, stored: Mapping[str, Any], where: object) -> Self:
@@ -60,10 +66,13 @@ class VectorSettings:
         CorruptError
             If something is missing or cannot be.
         """
-        dim, kind = stored.get("dim"), stored.get("encoding")
-        if type(dim) is not int or dim < 1 or not isinstance(kind, str) or kind not in ENCODINGS:
-            raise CorruptError(f"{where} does not describe a direction: dim {dim!r}, encoding {kind!r}")
-        return cls(dim, kind)
+        dim, kind, compression = stored.get("dim"), stored.get("encoding"), stored.get("compression", "none")
+        known = kind in tuple(ENCODINGS) and compression in COMPRESSIONS
+        if type(dim) is not int or dim < 1 or not known:
+            raise CorruptError(
+                f"{where} does not describe a direction: dim {dim!r}, encoding {kind!r}, compression {compression!r}"
+            )
+        return cls(dim, kind, compression)
 
     def differences(self, other: VectorSettings, here: str = "now") -> list[str]:
         """One phrase for every setting in which `other` differs from these stored ones."""
@@ -173,7 +182,7 @@ def wanted(
         )
     kind = _encoding(encoding)
     vectors = {name: VectorSettings(dim, kind) for name, dim in names.items()}
-    widest = max(each.row_bytes for each in vectors.values())
+    widest = max(max(each.row_bytes, each.dim) for each in vectors.values())  # a chunk is also decoded whole
     size = max(1, CHUNK_BYTES // widest) if chunk_rows is None else chunk_rows
     settings = Settings(rows, min(rows, size), content_digest, plain_json(attributes or {}, "attributes"))
     check_chunks(settings, vectors)

@@ -27,7 +27,7 @@ def test_all_ways_to_read_give_the_same_rows(make: SimpleNamespace, data: st.Dat
     stop = data.draw(st.integers(start, rows))
     order = data.draw(st.lists(st.integers(0, rows - 1), max_size=30))
     true = make.gradients(rows, dim, "sgd")
-    expected = encoding(kind).decode(*encoding(kind).encode(true))
+    expected = encoding(kind).decode(*encoding(kind).encode(true), dim)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "s"
         make.write(path, rows=rows, dim=dim, chunk_rows=chunk_rows, encoding=kind, directions=("sgd",))

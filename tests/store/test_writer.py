@@ -208,7 +208,7 @@ def test_a_path_that_cannot_be_a_store_is_refused(tmp_path: Path, make: SimpleNa
         ({"rows": 0}, "a data set needs rows"),
         ({"dim": 0}, "a data set needs rows and numbers"),
         ({"chunk_rows": 0}, "chunk_rows must be at least 1"),
-        ({"encoding": "int4"}, "unknown encoding 'int4'"),
+        ({"encoding": "int5"}, "unknown encoding 'int5'"),
         ({"attributes": {"lr": float("nan")}}, "cannot be written as JSON"),
         ({"attributes": {"path": "\ud800"}}, "cannot be written as JSON"),
     ],

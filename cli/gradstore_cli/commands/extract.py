@@ -29,9 +29,10 @@ SECTIONS = {
     "Look before computing": "--dry-run --price-per-hour --show",
     "Gradients": "--parameters --projection --dim --seed --encoding",
     "Rows": "--max-length --chat-template --format --strict --no-embed-rows",
-    "Model": "--base --init-lora --lora-r --lora-alpha --target-modules --quantize --trust-remote-code",
+    "Model": "--base --init-lora --lora-r --lora-alpha --target-modules --quantize --trust-remote-code"
+    " --no-embed-adapter",
     "Machine": "--part --device --dtype --token-budget --gradient-checkpointing --chunk-rows",
-    "General": "--config --json --debug --help",
+    "General": "--storage-option --config --json --debug --help",
 }
 
 
@@ -44,7 +45,7 @@ SECTIONS = {
     required=True,
     metavar="PATH",
     type=click.Path(path_type=Path),
-    help="Checkpoint or model folder, or a run folder with checkpoints in it; repeatable.",
+    help="Checkpoint or model folder, a run folder with checkpoints in it, or store:NAME; repeatable.",
 )
 @click.option(
     "--data",
@@ -112,6 +113,13 @@ SECTIONS = {
     is_flag=True,
     callback=lambda _ctx, _param, value: not value,
     help="Keep the original rows out of the store; select then needs --data.",
+)
+@click.option(
+    "--no-embed-adapter",
+    "embed_adapter",
+    is_flag=True,
+    callback=lambda _ctx, _param, value: not value,
+    help="Keep adapter and tokenizer out of the store; others then need the checkpoint folder.",
 )
 @click.option("--base", metavar="MODEL", show_default="the one that the checkpoint names", help="Base model.")
 @click.option("--init-lora", is_flag=True, help="Put a fresh adapter on a model that has none.")
@@ -185,6 +193,8 @@ def command(
       gradstore extract grads.zarr --checkpoint run --data pool.jsonl --name pool --direction rds
       gradstore extract grads.zarr --checkpoint MODEL --parameters full --direction sgd \\
           --data pool.jsonl --name pool
+      gradstore extract mine.zarr --checkpoint store:checkpoint-100 --data bbh.jsonl \\
+          --name bbh --target
       gradstore extract part3.zarr --checkpoint run --data pool.jsonl --name pool --part 3/8
     """
     if not options["init_lora"]:
@@ -202,7 +212,7 @@ def command(
 
     if show is not None:
         wanted = ("checkpoints", "data", "max_length", "base", "chat_template", "fmt")
-        texts = show_rows(**{name: options[name] for name in wanted}, count=show)
+        texts = show_rows(store, **{name: options[name] for name in wanted}, count=show)
         console.emit_json(texts) if as_json else console.emit("\n\n".join(texts))
     elif dry_run:
         plans = plan(store, **options, progress=console.progress, log=console.log)

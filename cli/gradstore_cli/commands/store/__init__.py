@@ -7,6 +7,7 @@ import click
 from gradstore_cli.options import Group
 
 COMMANDS = (
+    "new",
     "ls",
     "info",
     "verify",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gradstore_cli import console
-from gradstore_cli.options import Command
+from gradstore_cli.options import Command, storage_option
 
 if TYPE_CHECKING:
     from gradstore.store import MergeReport
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 @click.command("merge", cls=Command)
 @click.argument("out", metavar="OUT")
 @click.argument("parts", metavar="PART...", nargs=-1, required=True)
+@storage_option
 def command(out: str, parts: tuple[str, ...], as_json: bool) -> None:
     """Join the stores PART... in the store OUT.
 
