@@ -23,6 +23,7 @@ from gradstore.errors import (
 if TYPE_CHECKING:
     from gradstore.gradients import extract
     from gradstore.graph import Graph, build_graph, load_graph
+    from gradstore.interchange import export, export_selection, import_gradients
     from gradstore.records import Selection
     from gradstore.select import SelectionContext, Selector, select
     from gradstore.store import Dataset, Store, import_arrays, merge, verify
@@ -39,8 +40,11 @@ _HOMES = {
     "Selector": ("gradstore.select", "Selector"),
     "Store": ("gradstore.store", "Store"),
     "build_graph": ("gradstore.graph", "build_graph"),
+    "export": ("gradstore.interchange", "export"),
+    "export_selection": ("gradstore.interchange", "export_selection"),
     "extract": ("gradstore.gradients", "extract"),
     "import_arrays": ("gradstore.store", "import_arrays"),
+    "import_gradients": ("gradstore.interchange", "import_gradients"),
     "load_graph": ("gradstore.graph", "load_graph"),
     "merge": ("gradstore.store", "merge"),
     "open": ("gradstore.store", "open_store"),
@@ -66,8 +70,11 @@ __all__ = [
     "UsageError",
     "__version__",
     "build_graph",
+    "export",
+    "export_selection",
     "extract",
     "import_arrays",
+    "import_gradients",
     "load_graph",
     "merge",
     "open",

@@ -15,7 +15,9 @@ from gradstore_cli.config import read_config
 __all__ = [
     "DIRECTIONS",
     "ENCODINGS",
+    "EXPORTS",
     "FORMATS",
+    "IMPORTS",
     "PROJECTIONS",
     "Command",
     "Group",
@@ -39,6 +41,8 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 DIRECTIONS = ("sgd", "sign", "adam", "precond", "adam-true", "rds")
 PROJECTIONS = ("sjlt", "rademacher", "kron", "kron+sjlt", "none")
 ENCODINGS = ("int8", "exact", "half")
+IMPORTS = ("bergson", "less", "logix", "npy", "npz", "parquet", "pt", "qless", "trak")
+EXPORTS = ("less", "npy", "parquet")
 FORMATS = ("messages", "prompt-completion", "alpaca", "sharegpt", "text", "tokens")
 
 positive = click.IntRange(min=1)

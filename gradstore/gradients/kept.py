@@ -10,7 +10,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from gradstore.checkpoint import CheckpointFolder, find_checkpoints
-from gradstore.checkpoint.base import public_base
 from gradstore.errors import UsageError
 from gradstore.gradients.settings import Settings
 from gradstore.gradients.tokens import Tokens
@@ -62,14 +61,21 @@ def jobs_of(paths: Sequence[str | Path], store: str | Path, settings: Settings) 
 
 def _stored_job(store: Store, checkpoint: str, settings: Settings, folder: Path) -> Job:
     place = unpack_adapter(store, checkpoint, folder)
-    spec = store.identity(checkpoint).projection
+    identity = store.identity(checkpoint)
+    spec = identity.projection
     settings = replace(settings, projection=spec.kind, dim=spec.dim, seed=spec.seed)
     if checkpoint.endswith(FULL):
         place = place.rename(place.with_name(checkpoint.removesuffix(FULL)))
         settings = replace(settings, parameters="full")
     if settings.chat_template is None and (place / TEMPLATE).is_file():
         settings = replace(settings, chat_template=str(place / TEMPLATE))
-    return find_checkpoints(place)[0], settings
+    found = find_checkpoints(place)[0]
+    if settings.base is None and found.base is None:
+        raise UsageError(
+            f"checkpoint {checkpoint!r} of {store.location} was trained on a model in a folder called "
+            f"{identity.base!r}: say with `--base` where it is here"
+        )
+    return found, settings
 
 
 def embed(store: Store, checkpoint: str, folder: CheckpointFolder, tokens: Tokens, log: Log) -> None:
@@ -94,6 +100,6 @@ def embed(store: Store, checkpoint: str, folder: CheckpointFolder, tokens: Token
 
 
 def _public_config(folder: CheckpointFolder) -> bytes:
-    """The adapter's configuration, with a name instead of a path of the base model."""
-    base = public_base(folder.base) if folder.base else None
+    """The adapter's configuration, without a base model that is a folder here: the path means nothing elsewhere."""
+    base = None if folder.base and Path(folder.base).exists() else folder.base
     return json.dumps({**folder.lora, "base_model_name_or_path": base}, indent=2, sort_keys=True).encode()

@@ -77,7 +77,9 @@ class _Member:
         self._row = self.shape[1] * self.dtype.itemsize
         size, wanted = self._archive.getinfo(name).file_size, self._start + self.shape[0] * self._row
         if size != wanted:
-            raise DataError(f"{path}: {name} has {size:,} bytes, but its header says {wanted:,}: it is cut off")
+            raise DataError(
+                f"{path}: {name} has {size:,} bytes, but its header says {wanted:,}: it is cut off"
+            )
         self._file: IO[bytes] = io.BytesIO()
         self._open()
 

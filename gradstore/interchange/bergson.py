@@ -28,8 +28,10 @@ def read_bergson(path: Path, key: str | None) -> Source:  # noqa: ARG001 (a Read
         raise DataError(f"{where}: does not describe an index of bergson")
     if info.get("attribute_tokens"):
         raise DataError(f"{path}: has a row for each token; build it without --attribute_tokens")
-    sizes, count = info.get("grad_sizes"), info.get("num_grads")
-    whole = isinstance(sizes, dict) and all(type(size) is int and size > 0 for size in (count, *sizes.values()))
+    sizes, count = info.get("grad_sizes"), info.get("num_grads", 0)
+    whole = isinstance(sizes, dict) and all(
+        type(size) is int and size > 0 for size in (count, *sizes.values())
+    )
     if not whole or not sizes:
         raise DataError(f"{where}: does not describe an index of bergson: num_grads {count!r}, grad_sizes")
     rows = Raw(member(path, "gradients.bin"), (count, sum(sizes.values())), _dtype(info, where))

@@ -132,7 +132,7 @@ def _column(schema: Any, path: Path, key: str | None) -> str:
 
     def is_vector(kind: Any) -> bool:
         lists = types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)
-        return lists and types.is_floating(kind.value_type)
+        return bool(lists and types.is_floating(kind.value_type))
 
     known = [field.name for field in schema if is_vector(field.type)]
     if key is not None and key not in known:

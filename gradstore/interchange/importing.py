@@ -81,7 +81,10 @@ def import_gradients(
     for note in opened.notes:
         log(f"{opened.path}: {note}")
     given = {"ids": ids, "rows": rows, "sources": sources, "subtasks": subtasks}
-    columns = {**opened.columns, **{column: values for column, values in given.items() if values is not None}}
+    columns: dict[str, Any] = {
+        **opened.columns,
+        **{column: values for column, values in given.items() if values is not None},
+    }
     step = opened.step
     return import_arrays(
         path,
@@ -96,7 +99,7 @@ def import_gradients(
         ),
         target=target,
         encoding=encoding,
-        provenance={"imported_from": str(opened.path), "imported_format": opened.format},
+        provenance={"file": "/".join(opened.path.absolute().parts[-2:]), "format": opened.format},
         progress=progress,
         **columns,
     )

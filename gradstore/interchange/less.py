@@ -6,12 +6,11 @@ last row, counted from 1. ``all_unormalized.pt`` holds all rows, ``all_orig.pt``
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 
 from gradstore.errors import DataError
-from gradstore.interchange.source import Source, Stacked, member, regular
+from gradstore.interchange.source import Source, Stacked, inside, member, names_in, regular
 from gradstore.interchange.tensors import TensorRows, map_tensor
 
 __all__ = ["UNIT_NOTE", "layout", "matrix_folder", "read_less"]
@@ -29,7 +28,7 @@ def read_less(path: Path, key: str | None) -> Source:  # noqa: ARG001 (a Reader)
     if not path.is_dir():
         return _source(map_tensor(regular(path)), path, path.parent, path.name == _UNIT)
     folder = matrix_folder(path)
-    names = set(os.listdir(folder))
+    names = set(names_in(folder))
     if any(_PART.fullmatch(name) for name in names):
         return _source(_parts(folder, names), path, folder, False)
     for name in (_WHOLE, _UNIT):
@@ -46,12 +45,12 @@ def matrix_folder(path: Path) -> Path:
     DataError
         If it has several of them.
     """
-    inner = sorted(name for name in os.listdir(path) if _DIM.fullmatch(name) and (path / name).is_dir())
+    inner = [name for name in names_in(path) if _DIM.fullmatch(name) and (path / name).is_dir()]
     if not inner or _DIM.fullmatch(path.name):
         return path
     if len(inner) > 1:
         raise DataError(f"{path}: holds {', '.join(inner)}; name one of them, such as {path / inner[0]}")
-    return path / inner[0]
+    return inside(path, inner[0])
 
 
 def layout(folder: Path) -> tuple[int | None, str | None]:
@@ -89,5 +88,7 @@ def _source(rows: TensorRows | Stacked, path: Path, folder: Path, unit: bool) ->
     step, direction = layout(folder)
     dim = _DIM.fullmatch(folder.absolute().name)
     if dim and int(dim[1]) != rows.shape[1]:
-        raise DataError(f"{folder}: its rows have {rows.shape[1]:,} numbers, not {int(dim[1]):,} as its name says")
+        raise DataError(
+            f"{folder}: its rows have {rows.shape[1]:,} numbers, not {int(dim[1]):,} as its name says"
+        )
     return Source(rows, "less", path, {}, step, direction, (UNIT_NOTE,) if unit else ())

@@ -6,7 +6,6 @@ row its id, where it begins, and the shapes of its modules' gradients, which fol
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gradstore.errors import DataError
-from gradstore.interchange.source import Raw, Source, Stacked, member, read_json
+from gradstore.interchange.source import Raw, Source, Stacked, member, names_in, read_json
 
 __all__ = ["read_logix"]
 
@@ -27,7 +26,7 @@ def read_logix(path: Path, key: str | None) -> Source:  # noqa: ARG001 (a Reader
     if not path.is_dir():
         raise DataError(f"{path}: name the folder that LogIX wrote, not a file of it")
     chunks = sorted(
-        (int(chunk[1]), int(chunk[2]), name) for name in os.listdir(path) if (chunk := _CHUNK.fullmatch(name))
+        (int(chunk[1]), int(chunk[2]), name) for name in names_in(path) if (chunk := _CHUNK.fullmatch(name))
     )
     if not chunks:
         raise DataError(f"{path}: holds no log_rank_…_chunk_….mmap, so LogIX did not write it")
@@ -70,7 +69,9 @@ def _rows(path: Path, entries: list[dict[str, Any]]) -> tuple[Raw, list[list[str
     for row, entry in enumerate(entries):
         same = entry["block_size"] == size and entry["dtype"] == kind and entry["path"] == modules
         if not same or entry["offset"] != row * width:
-            raise DataError(f"{path}: row {row} is not like the first one: only rows of one length can be stored")
+            raise DataError(
+                f"{path}: row {row} is not like the first one: only rows of one length can be stored"
+            )
     return Raw(path, (len(entries), size), kind), modules
 
 

@@ -7,7 +7,6 @@ takes the highest bits of the bytes, the next the bits below, and so on. QLESS q
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ import numpy.typing as npt
 
 from gradstore.errors import DataError
 from gradstore.interchange.less import UNIT_NOTE, layout, matrix_folder
-from gradstore.interchange.source import Source, check_matrix, member, regular
+from gradstore.interchange.source import Source, check_matrix, member, names_in, regular
 from gradstore.interchange.tensors import map_value
 
 __all__ = ["read_qless"]
@@ -29,7 +28,7 @@ def read_qless(path: Path, key: str | None) -> Source:  # noqa: ARG001 (a Reader
     """A packed file, or a folder that holds one of them."""
     folder = matrix_folder(path) if path.is_dir() else path.parent
     if path.is_dir():
-        names = sorted(name for name in os.listdir(folder) if _FILE.fullmatch(name))
+        names = [name for name in names_in(folder) if _FILE.fullmatch(name)]
         if len(names) != 1:
             found = f"holds {', '.join(names)}; name one" if names else "holds no all_quantized_….pt"
             raise DataError(f"{folder}: {found}")
@@ -59,7 +58,9 @@ class _Packed:
         except DataError:
             raise
         except (TypeError, ValueError, KeyError, AttributeError, RuntimeError) as error:
-            raise DataError(f"{path}: holds no packed rows of QLESS ({type(error).__name__}: {error})") from None
+            raise DataError(
+                f"{path}: holds no packed rows of QLESS ({type(error).__name__}: {error})"
+            ) from None
         check_matrix(self, path)
         most = 2 ** (self.bits - 1) - 1 if self.bits in (2, 4, 8) else 0
         known = self.bits in (1, 2, 4, 8) and kind == f"{self.bits}bit_u8" and 0 <= self._offset <= most
@@ -69,7 +70,9 @@ class _Packed:
                 "QLESS does not write that"
             )
         if codes.dtype != np.uint8 or codes.ndim != 1 or codes.size * (8 // self.bits) != np.prod(self.shape):
-            raise DataError(f"{path}: has {codes.shape} {codes.dtype} for {self.shape} codes of {self.bits} bits")
+            raise DataError(
+                f"{path}: has {codes.shape} {codes.dtype} for {self.shape} codes of {self.bits} bits"
+            )
         self._codes: npt.NDArray[np.uint8] = codes
 
     def __getitem__(self, rows: slice, /) -> npt.NDArray[Any]:

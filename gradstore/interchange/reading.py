@@ -6,11 +6,10 @@ import os
 import re
 from collections.abc import Callable
 from importlib import import_module
-from itertools import islice
 from pathlib import Path
 
 from gradstore.errors import DataError, UsageError
-from gradstore.interchange.source import Source
+from gradstore.interchange.source import Source, names_in
 from gradstore.registry import unknown_name
 
 __all__ = ["IMPORTS", "open_source"]
@@ -54,7 +53,6 @@ _MEMBERS = (  # in this order: QLESS leaves its files beside those of LESS, whic
     (r"log_rank_\d+_chunk_\d+\.mmap", "logix"),
     (r"grads\.mmap|features\.mmap|\w+_grads\.mmap|id_\d+\.json", "trak"),
 )
-_LISTED = 100_000
 
 
 def open_source(path: str | os.PathLike[str], *, fmt: str | None = None, key: str | None = None) -> Source:
@@ -101,8 +99,7 @@ def _detected(path: Path) -> str:
             if re.fullmatch(pattern, path.name, re.ASCII):
                 return fmt
         raise DataError(f"{path}: {_unknown(path.suffix or 'no suffix')}")
-    with os.scandir(path) as entries:
-        names = sorted(entry.name for entry in islice(entries, _LISTED))
+    names = names_in(path)
     if "zarr.json" in names:
         raise DataError(f"{path}: is a store itself; join stores with `gradstore store merge`")
     for pattern, fmt in _MEMBERS:

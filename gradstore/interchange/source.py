@@ -16,7 +16,7 @@ from gradstore.errors import DataError
 if TYPE_CHECKING:
     from gradstore.store.importer import Matrix
 
-__all__ = ["Raw", "Source", "Stacked", "check_matrix", "member", "read_json", "regular"]
+__all__ = ["Raw", "Source", "Stacked", "check_matrix", "inside", "member", "names_in", "read_json", "regular"]
 
 LARGEST_JSON = 1 << 30
 
@@ -157,8 +157,18 @@ def regular(path: Path) -> Path:
     return path
 
 
+def names_in(folder: Path) -> list[str]:
+    """Sorted names in a folder."""
+    return sorted(entry.name for entry in folder.iterdir())
+
+
 def member(folder: Path, name: str) -> Path:
-    """An ordinary file of a folder; links must not lead out of it, since what they show would enter the store.
+    """An ordinary file of a folder; see `inside`."""
+    return regular(inside(folder, name))
+
+
+def inside(folder: Path, name: str) -> Path:
+    """What a folder holds under a name; links must not lead out of it, since what they show would enter the store.
 
     Raises
     ------
@@ -166,12 +176,12 @@ def member(folder: Path, name: str) -> Path:
     """
     path = folder / name
     try:
-        inside = path.resolve().is_relative_to(folder.resolve())
+        stays = path.resolve().is_relative_to(folder.resolve())
     except (OSError, RuntimeError):  # a loop of links
-        inside = False
-    if not inside:
-        raise DataError(f"{path}: a link that leads out of its folder; copy the file there instead")
-    return regular(path)
+        stays = False
+    if not stays:
+        raise DataError(f"{path}: a link that leads out of its folder; copy there what it shows")
+    return path
 
 
 def read_json(path: Path) -> Any:

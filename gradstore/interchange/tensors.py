@@ -78,7 +78,9 @@ class TensorRows:
         tensor = value.detach()
         plain = tensor.layout == torch.strided and not tensor.is_quantized and tensor.device.type == "cpu"
         if not plain or not tensor.is_contiguous():
-            raise DataError(f"{path}: holds a tensor that is not a plain matrix, row after row; save it as one")
+            raise DataError(
+                f"{path}: holds a tensor that is not a plain matrix, row after row; save it as one"
+            )
         if tensor.numel() * tensor.element_size() > path.stat().st_size:
             raise DataError(f"{path}: claims shape {tuple(tensor.shape)}, more than the file can hold")
         kind = str(tensor.dtype).removeprefix("torch.")

@@ -7,12 +7,11 @@ that were not featurised yet are zero.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from gradstore.errors import DataError
 from gradstore.interchange.arrays import map_npy
-from gradstore.interchange.source import Source, member, regular
+from gradstore.interchange.source import Source, inside, member, names_in, regular
 
 __all__ = ["read_trak"]
 
@@ -24,16 +23,18 @@ def read_trak(path: Path, key: str | None) -> Source:
     if not path.is_dir():
         return Source(map_npy(regular(path)), "trak", path, {}, None, "sgd")
     folder = path
-    if not any(name.endswith(_SUFFIX) for name in os.listdir(path)):
-        models = sorted(name for name in os.listdir(path) if name.isascii() and name.isdigit())
+    names = names_in(path)
+    if not any(name.endswith(_SUFFIX) for name in names):
+        models = [name for name in names if name.isascii() and name.isdigit()]
         if len(models) != 1:
             raise DataError(
                 f"{path}: holds {'models ' + ', '.join(models) + '; name one' if models else 'no model'}, "
                 f"such as {path / (models[0] if models else '0')}"
             )
-        folder = path / models[0]
+        folder = inside(path, models[0])
+        names = names_in(folder)
     name = f"{key or 'grads'}{_SUFFIX}"
-    if name not in os.listdir(folder):
-        held = sorted(each.removesuffix(_SUFFIX) for each in os.listdir(folder) if each.endswith(_SUFFIX))
+    if name not in names:
+        held = [each.removesuffix(_SUFFIX) for each in names if each.endswith(_SUFFIX)]
         raise DataError(f"{folder}: has no {name}; name one of {', '.join(held) or 'none'} with --key")
     return Source(map_npy(member(folder, name)), "trak", path, {}, None, "sgd")

@@ -32,13 +32,17 @@ __all__ = [
     "rows_per_chunk",
 ]
 
+Bytes = npt.NDArray[np.uint8]
+
 CHUNK_BYTES = 8 << 20
 LARGEST_CHUNK = 1 << 30
 COMPRESSIONS = ("none", "zstd", "blosc")
 _CRC_BYTES = 4
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
-_ZSTD_HEADER = 9  # and what follows it: no frame is shorter
-_BLOSC_HEADER = struct.Struct("<4B3I")  # two versions, flags, typesize; sizes before, of a block, and compressed
+_HEADER_BYTES = 18  # of either codec, at most
+_BLOSC_HEADER = struct.Struct(
+    "<4B3I"
+)  # two versions, flags, typesize; sizes before, of a block, and compressed
 DTYPES = (
     "bool",
     *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)),
@@ -161,7 +165,10 @@ def parse_array(data: bytes, where: object) -> ArraySpec:
             f"{where} is no Zarr 3 array document: restore it from a copy of the store"
         ) from None
     compression = codecs[1] if len(codecs) == 3 else "none"
-    if codecs not in (("bytes", "crc32c"), ("bytes", compression, "crc32c")) or compression not in COMPRESSIONS:
+    if (
+        codecs not in (("bytes", "crc32c"), ("bytes", compression, "crc32c"))
+        or compression not in COMPRESSIONS
+    ):
         raise IncompatibleError(
             f"{where} uses the codecs {', '.join(map(str, codecs))}; format 1 has only bytes, zstd, blosc, crc32c"
         )
@@ -210,19 +217,20 @@ def decode_chunk(spec: ArraySpec, index: int, data: bytes, where: object) -> npt
         raise CorruptError(f"{where} has {len(data)} bytes instead of {spec.object_bytes}")
     from google_crc32c import value as crc32c
 
-    body = memoryview(data)[:-_CRC_BYTES]
+    body = np.frombuffer(data, np.uint8)[:-_CRC_BYTES]
     if crc32c(body) != int.from_bytes(data[-_CRC_BYTES:], "little"):
         raise CorruptError(f"{where} cannot be decoded: its crc32c does not match")
-    raw: Any = body if spec.compression == "none" else _decompressed(spec, bytes(body), where)
-    whole = np.frombuffer(raw, np.dtype(spec.dtype).newbyteorder("<")).reshape(spec.chunk_shape)
+    raw = body if spec.compression == "none" else _decompressed(spec, body, where)
+    whole = raw.view(np.dtype(spec.dtype).newbyteorder("<")).reshape(spec.chunk_shape)
     return whole[: len(spec.rows(index))]
 
 
-def _decompressed(spec: ArraySpec, body: bytes, where: object) -> npt.NDArray[np.uint8]:
+def _decompressed(spec: ArraySpec, body: Bytes, where: object) -> Bytes:
     """The bytes of a chunk, if a compressed `body` says that it has as many."""
     from numcodecs import blosc, zstd
 
-    declared = (_zstd_size if spec.compression == "zstd" else _blosc_size)(body)
+    head = body[:_HEADER_BYTES].tobytes()
+    declared = _zstd_size(head) if spec.compression == "zstd" else _blosc_size(head, len(body))
     if declared != spec.chunk_bytes:
         found = "no size" if declared is None else f"{declared} bytes"
         raise CorruptError(
@@ -237,21 +245,21 @@ def _decompressed(spec: ArraySpec, body: bytes, where: object) -> npt.NDArray[np
     return raw
 
 
-def _zstd_size(body: bytes) -> int | None:
+def _zstd_size(head: bytes) -> int | None:
     """Content size that the first frame declares (RFC 8878, 3.1.1.1); None if it declares none."""
-    if len(body) < _ZSTD_HEADER or body[:4] != _ZSTD_MAGIC:
+    if len(head) < 5 or head[:4] != _ZSTD_MAGIC:
         return None
-    descriptor = body[4]
+    descriptor = head[4]
     single = descriptor >> 5 & 1
     start = 5 + (not single) + (0, 1, 2, 4)[descriptor & 3]
     size = (single, 2, 4, 8)[descriptor >> 6]
-    return int.from_bytes(body[start : start + size], "little") + 256 * (size == 2) if size else None
+    return int.from_bytes(head[start : start + size], "little") + 256 * (size == 2) if size else None
 
 
-def _blosc_size(body: bytes) -> int | None:
-    """Size before compression; None if the header does not fit the bytes, which the decoder would not notice."""
-    if len(body) < _BLOSC_HEADER.size:
+def _blosc_size(head: bytes, length: int) -> int | None:
+    """Size before compression; None if the header does not fit the `length` of the bytes, which no decoder notices."""
+    if len(head) < _BLOSC_HEADER.size:
         return None
-    _, _, _, typesize, size, block, compressed = _BLOSC_HEADER.unpack_from(body)
-    fits = compressed == len(body) and typesize > 0 and 0 < block <= size
+    _, _, _, typesize, size, block, compressed = _BLOSC_HEADER.unpack_from(head)
+    fits = compressed == length and typesize > 0 and 0 < block <= size
     return size if fits else None

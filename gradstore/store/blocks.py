@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from gradstore.errors import UsageError
 from gradstore.records import GradientBlock
-from gradstore.store.arrays import encode_chunk
+from gradstore.store.arrays import ArraySpec, encode_chunk
 from gradstore.store.columns import packed, utf8
 from gradstore.store.encodings import encoding, row_norms
 from gradstore.store.fidelity import fidelity
@@ -19,7 +19,7 @@ from gradstore.store.manifest import Entry
 from gradstore.store.parts import Part
 from gradstore.store.settings import Settings, VectorSettings
 
-__all__ = ["Piece", "check_block", "columns_part", "encoded"]
+__all__ = ["Piece", "check_block", "coded", "columns_part", "encoded"]
 
 
 class Piece(NamedTuple):
@@ -105,14 +105,25 @@ def encoded(
     block: GradientBlock, direction: str, vectors: VectorSettings, settings: Settings, chunk: int
 ) -> Piece:
     """The chunk of one direction; rows of invalid examples become zero."""
-    kind, spec = encoding(vectors.encoding), vectors.gradient(settings)
+    kind = encoding(vectors.encoding)
     rows = np.where(block.valid[:, None], block.gradients[direction], np.float32(0))
     codes, scale = kind.encode(rows)
-    name, data = f"gradient/{spec.key(chunk)}", encode_chunk(spec, codes)
-    arrays: dict[str, npt.NDArray[Any]] = {"norm": row_norms(rows)}
     measured = None
-    if scale is not None:
-        arrays["scale"] = scale
-        if chunk == 0:
-            measured = fidelity(rows, kind.decode(codes, scale, vectors.dim), block.valid)
+    if kind.scaled and chunk == 0:
+        measured = fidelity(rows, kind.decode(codes, scale, vectors.dim), block.valid)
+    return coded(direction, vectors.gradient(settings), chunk, codes, row_norms(rows), scale, measured)
+
+
+def coded(
+    direction: str,
+    spec: ArraySpec,
+    chunk: int,
+    codes: npt.NDArray[Any],
+    norm: npt.NDArray[np.float32],
+    scale: npt.NDArray[np.float32] | None,
+    measured: Mapping[str, Any] | None,
+) -> Piece:
+    """The chunk of one direction from its codes and what is kept of each row beside them."""
+    name, data = f"gradient/{spec.key(chunk)}", encode_chunk(spec, codes)
+    arrays = {"norm": norm} if scale is None else {"norm": norm, "scale": scale}
     return Piece(direction, {name: data}, Part(arrays, {name: Entry.of(data)}, measured))

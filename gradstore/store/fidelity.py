@@ -36,14 +36,14 @@ def top_share(true: npt.NDArray[Any], kept: npt.NDArray[Any], hundredths: int = 
 def _ranks(values: npt.NDArray[Any]) -> Scores:
     """Ranks from 0; equal values share the mean of theirs."""
     _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
-    return (np.cumsum(counts) - (counts + 1) / 2)[place]  # type: ignore[no-any-return]
+    return (np.cumsum(counts) - (counts + 1) / 2)[place]
 
 
 def _pair_cosines(rows: npt.NDArray[np.float32]) -> Scores:
     """Cosines of all pairs in order, to a step of 2⁻⁴⁰: equal ones are equal however a machine sums."""
     unit = rows.astype(np.float64)
     unit /= np.maximum(np.linalg.norm(unit, axis=1, keepdims=True), np.finfo(np.float64).tiny)
-    return np.rint((unit @ unit.T)[np.triu_indices(len(rows), k=1)] / _STEP) * _STEP  # type: ignore[no-any-return]
+    return np.rint((unit @ unit.T)[np.triu_indices(len(rows), k=1)] / _STEP) * _STEP
 
 
 def fidelity(

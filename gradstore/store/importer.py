@@ -16,8 +16,8 @@ from gradstore.progress import Bar, Progress, silent
 from gradstore.records import CheckpointIdentity, GradientBlock, ProjectionSpec, content_hash, digest
 from gradstore.store.columns import utf8
 from gradstore.store.dataset import Dataset
-from gradstore.store.encodings import encoding as encoding_of
 from gradstore.store.layout import check_name
+from gradstore.store.settings import wanted
 from gradstore.store.writer import DatasetWriter
 
 __all__ = ["Matrix", "import_arrays"]
@@ -108,8 +108,8 @@ def import_arrays(
         )
     check_name("data set", name)
     check_name("checkpoint", checkpoint)
-    encoding = encoding_of(encoding).name
     count, dim = gradients.shape
+    wanted(rows=count, directions={direction: dim}, encoding=encoding, chunk_rows=None)
     columns = _columns(name, count, ids, sources, subtasks, rows)
     identity = identity or CheckpointIdentity(projection=ProjectionSpec("external", dim, 0))
     if identity.projection.dim != dim:

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gradstore.errors import IncompatibleError, StoreNotFoundError, StoreWriteError, UsageError
+from gradstore.errors import IncompatibleError, UsageError
 from gradstore.progress import Bar, Log, Progress, silent, unheard
 from gradstore.records import CheckpointIdentity
 from gradstore.storage import open_folder, same_place
 from gradstore.store.begin import join
 from gradstore.store.blocks import Piece
-from gradstore.store.compare import difference
 from gradstore.store.create import create_store, join_checkpoint
-from gradstore.store.folder import DatasetFolder
-from gradstore.store.layout import ARTEFACTS, CHECKPOINTS
-from gradstore.store.parts import Part
 from gradstore.store.pieces import Pieces
 from gradstore.store.store import Store, open_store
+from gradstore.store.transfer import (
+    Source,
+    check_same,
+    chunk_name,
+    existing,
+    put_chunk,
+    sources_in,
+    tell_of_artefacts,
+)
 from gradstore.store.writer import DatasetWriter
 
 __all__ = ["MergeReport", "merge"]
@@ -50,13 +55,7 @@ class MergeReport:
     missing: dict[str, int]
 
 
-@dataclass(frozen=True, slots=True)
-class _Source:
-    location: str
-    pieces: Pieces
-
-
-Plan = dict[tuple[str, str], list[_Source]]
+Plan = dict[tuple[str, str], list[Source]]
 """The stores that bring something to each checkpoint and data set."""
 
 
@@ -124,7 +123,7 @@ def _identities(
 ) -> dict[str, CheckpointIdentity]:
     """The identity of every checkpoint, the same in all stores that have it."""
     first: dict[str, tuple[str, CheckpointIdentity]] = {}
-    for store in (*_existing(out), *stores):
+    for store in (*existing(out), *stores):
         for name in store.checkpoints:
             identity = store.identity(name)
             path, known = first.setdefault(name, (store.location, identity))
@@ -137,18 +136,16 @@ def _identities(
             if known != identity:
                 log(f"{name}: {store.location} tells of it otherwise than {path}, which is kept")
     for store in stores:
-        left = [f"{kind}/{name}" for kind in ARTEFACTS for name in getattr(store, kind)]
-        if left:
-            log(f"{store.location}: not merged, build them anew: {', '.join(left)}")
+        tell_of_artefacts(store, "merged", log)
     return {name: identity for name, (_, identity) in first.items()}
 
 
 def _plan(out: str | os.PathLike[str], stores: Sequence[Store]) -> Plan:
     """What each store brings, refused if data sets of one name differ in their settings."""
     plan: Plan = {}
-    held = {(c, n): s for store in _existing(out) for c, n, s in _datasets(store)}
+    held = {(c, n): s for store in existing(out) for c, n, s in sources_in(store)}
     for store in stores:
-        for checkpoint, name, source in _datasets(store):
+        for checkpoint, name, source in sources_in(store):
             found = plan.setdefault((checkpoint, name), [])
             for other in (*filter(None, [held.get((checkpoint, name))]), *found):
                 dataset = source.pieces.dataset
@@ -165,33 +162,18 @@ def _plan(out: str | os.PathLike[str], stores: Sequence[Store]) -> Plan:
     return plan
 
 
-def _existing(out: str | os.PathLike[str]) -> list[Store]:
-    try:
-        return [open_store(out)]
-    except StoreNotFoundError:
-        return []
-
-
-def _datasets(store: Store) -> Iterator[tuple[str, str, _Source]]:
-    for checkpoint in store.checkpoints:
-        for name in store.datasets(checkpoint):
-            dataset = DatasetFolder.read(store.at(f"{CHECKPOINTS}/{checkpoint}/{name}"))
-            if dataset is not None and dataset.vectors:
-                yield checkpoint, name, _Source(store.location, Pieces(dataset))
-
-
 def _total(plan: Plan) -> int:
     return sum(len(source.pieces.dataset.settings.chunks) for found in plan.values() for source in found)
 
 
 def _merge_dataset(
-    out: Store, checkpoint: str, name: str, identity: CheckpointIdentity, sources: list[_Source], bar: Bar
+    out: Store, checkpoint: str, name: str, identity: CheckpointIdentity, sources: list[Source], bar: Bar
 ) -> MergeReport:
     settings = sources[0].pieces.dataset.settings
     vectors = {each: kept for source in sources for each, kept in source.pieces.dataset.vectors.items()}
     copied: set[int] = set()
     with DatasetWriter(out, name, checkpoint, identity, settings, dict(sorted(vectors.items()))) as writer:
-        kept = _Source(out.location, Pieces(writer.dataset))
+        kept = Source(out.location, Pieces(writer.dataset))
         for source in sources:
             for chunk in range(len(writer.chunks)):
                 if _merge_chunk(writer, chunk, source, kept):
@@ -209,39 +191,23 @@ def _merge_dataset(
         )
 
 
-def _merge_chunk(writer: DatasetWriter, chunk: int, source: _Source, kept: _Source) -> bool:
+def _merge_chunk(writer: DatasetWriter, chunk: int, source: Source, kept: Source) -> bool:
     """Copy what a source has of a chunk and we have not, and compare what both have; whether anything was copied."""
-    what = f"chunk {chunk} of data set {writer.name!r} of {writer.checkpoint!r}"
+    what, cure = chunk_name(writer, chunk), "merge only one of them"
     theirs = source.pieces.directions(chunk)
     columns = source.pieces.columns(chunk) if theirs else None
     if columns is None:
         return False
-    _same(kept, source, chunk, what, kept.pieces.columns(chunk), columns)
+    check_same(kept, source, chunk, what, kept.pieces.columns(chunk), columns, cure)
     ours = kept.pieces.directions(chunk)
     parts = {each: source.pieces.vectors(each, chunk) for each in theirs}
     for each in theirs:
         if each in ours:
-            _same(kept, source, chunk, f"{what}, {each}", kept.pieces.vectors(each, chunk), parts[each])
+            mine = kept.pieces.vectors(each, chunk)
+            check_same(kept, source, chunk, f"{what}, {each}", mine, parts[each], cure)
     wanted = [each for each in theirs if each not in ours]
     if not wanted:
         return False
-    claim = writer.claim(chunk)
-    if claim is None:
-        raise StoreWriteError(f"another process is writing {what} in {kept.location}: wait for it to end")
-    with claim:
-        claim.put(
-            columns,
-            (Piece(each, source.pieces.objects(each, parts[each], chunk), parts[each]) for each in wanted),
-        )
+    pieces = (Piece(each, source.pieces.objects(each, parts[each], chunk), parts[each]) for each in wanted)
+    put_chunk(writer, kept, chunk, columns, pieces)
     return True
-
-
-def _same(kept: _Source, source: _Source, chunk: int, what: str, mine: Part | None, theirs: Part) -> None:
-    """Refuse what differs between two stores."""
-    first = kept.pieces.dataset.settings.span(chunk).start
-    found = "" if mine is None else difference(mine, theirs, first)
-    if found:
-        raise IncompatibleError(
-            f"{what} is not the same in {kept.location} (there) and {source.location} (here): {found}; "
-            "merge only one of them"
-        )

@@ -51,20 +51,21 @@ def row_lengths(rows: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
 
 def int4(rows: Rows) -> tuple[Bytes, Rows]:
     """Nearest levels of the row divided by its root mean square; the scale is their best multiple (least squares)."""
-    codes = np.empty((len(rows), -(-rows.shape[1] // 2)), np.uint8)
+    dim, width = rows.shape[1], -(-rows.shape[1] // 2)
+    codes = np.empty((len(rows), width), np.uint8)
     scale = np.empty(len(rows), np.float32)
     for slab in _slabs(*rows.shape):
         sizes = np.abs(rows[slab])
-        spread = row_lengths(sizes) / np.sqrt(sizes.shape[1])
-        picks = np.zeros(sizes.shape, np.uint8)
+        spread = row_lengths(sizes) / np.sqrt(dim)
+        pairs = np.zeros((len(sizes), 2 * width), np.uint8)
+        picks = pairs[:, :dim]
         for bound in _BOUNDS:
             picks += sizes > (spread * bound).astype(np.float32)[:, None]
         levels = _MAGNITUDES[picks]
         best = np.einsum("ij,ij->i", sizes, levels, dtype=np.float64) / np.square(row_lengths(levels))
         scale[slab] = _scales(best)
         picks |= (rows[slab] < 0).view(np.uint8) << 3
-        codes[slab] = picks[:, ::2]
-        codes[slab, : picks.shape[1] // 2] |= picks[:, 1::2] << 4
+        codes[slab] = pairs[:, ::2] | pairs[:, 1::2] << 4
     return codes, scale
 
 

@@ -68,7 +68,7 @@ class VectorSettings:
         """
         dim, kind, compression = stored.get("dim"), stored.get("encoding"), stored.get("compression", "none")
         known = kind in tuple(ENCODINGS) and compression in COMPRESSIONS
-        if type(dim) is not int or dim < 1 or not known:
+        if type(dim) is not int or dim < 1 or not isinstance(kind, str) or not known:
             raise CorruptError(
                 f"{where} does not describe a direction: dim {dim!r}, encoding {kind!r}, compression {compression!r}"
             )

@@ -68,15 +68,14 @@ def built(arrays: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("built") / "grads.zarr"
     pool, target = arrays / "pool.npy", arrays / "gsm8k.npy"
     for arguments in (
-        ("store", "import", path, "--name", "pool", "--gradients", pool, "--rows", arrays / "pool.jsonl"),
+        ("store", "import", path, pool, "--name", "pool", "--rows", arrays / "pool.jsonl"),
         (
             "store",
             "import",
             path,
+            target,
             "--name",
             "gsm8k",
-            "--gradients",
-            target,
             "--ids",
             arrays / "ids.txt",
             "--target",

@@ -122,10 +122,12 @@ def test_version(run) -> None:
 
 
 def test_choices_are_those_of_the_library() -> None:
-    from gradstore import data, records
+    from gradstore import data, interchange, records
     from gradstore.store.encodings import ENCODINGS
 
     assert options.DIRECTIONS == records.DIRECTIONS
     assert options.PROJECTIONS == records.PROJECTIONS
     assert options.FORMATS == data.FORMATS
+    assert options.IMPORTS == interchange.IMPORTS
+    assert options.EXPORTS == interchange.EXPORTS
     assert set(options.ENCODINGS) == set(ENCODINGS)

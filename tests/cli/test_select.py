@@ -61,7 +61,7 @@ def test_rows_that_are_not_in_the_store_come_from_data(
 ) -> None:
     ids, output = tmp_path / "ids.txt", tmp_path / "picked.jsonl"
     ids.write_text("".join(f"p{i}\n" for i in range(60)))
-    bare = ("store", "import", store, "--name", "bare", "--gradients", arrays / "pool.npy", "--ids", ids)
+    bare = ("store", "import", store, arrays / "pool.npy", "--name", "bare", "--ids", ids)
     assert run(*bare).exit_code == 0
     select = ("select", store, *SELECT, "--train", "bare", "-n", 5, "-o", output)
     without = run(*select)

@@ -80,7 +80,7 @@ def test_import_keeps_vectors_ids_and_rows(run, arrays: Path, built: Path) -> No
 
 
 def test_import_reports_the_store(run, arrays: Path, tmp_path: Path) -> None:
-    arguments = ("store", "import", tmp_path / "g.zarr", "--name", "pool", "--gradients", arrays / "pool.npy")
+    arguments = ("store", "import", tmp_path / "g.zarr", arrays / "pool.npy", "--name", "pool")
     checkpoint = by_name(json.loads(run(*arguments, "--json").stdout)["checkpoints"], "imported")
     assert by_name(checkpoint["datasets"], "pool")["rows"] == 60
 
@@ -91,21 +91,21 @@ def test_import_refuses_what_is_no_array(run, arrays: Path, tmp_path: Path) -> N
     archive = tmp_path / "several.npz"
     np.savez(archive, a=np.zeros(2))
     for file in (arrays / "pool.jsonl", evil, archive):
-        result = run("store", "import", tmp_path / "g.zarr", "--name", "pool", "--gradients", file)
+        result = run("store", "import", tmp_path / "g.zarr", file, "--name", "pool")
         assert result.exit_code == 1, result.output
         assert file.name in result.stderr
         assert result.stderr.count("\n") == 1
 
 
 def test_import_of_a_missing_file_names_it(run, tmp_path: Path) -> None:
-    result = run("store", "import", tmp_path / "g.zarr", "--name", "pool", "--gradients", "none.npy")
+    result = run("store", "import", tmp_path / "g.zarr", "none.npy", "--name", "pool")
     assert result.exit_code == 1
     assert "none.npy" in result.stderr
 
 
 def test_import_refuses_another_number_of_ids(run, arrays: Path, tmp_path: Path) -> None:
     result = run(
-        "store", "import", tmp_path / "g.zarr", "--name", "p", "--gradients", arrays / "pool.npy",
+        "store", "import", tmp_path / "g.zarr", arrays / "pool.npy", "--name", "p",
         "--ids", arrays / "ids.txt",
     )  # fmt: skip
     assert result.exit_code in (1, 2)
@@ -114,7 +114,7 @@ def test_import_refuses_another_number_of_ids(run, arrays: Path, tmp_path: Path)
 
 def test_merge_joins_stores_and_reports(run, arrays: Path, tmp_path: Path) -> None:
     for name in ("pool", "gsm8k"):
-        vectors = ("--name", name, "--gradients", arrays / f"{name}.npy")
+        vectors = (arrays / f"{name}.npy", "--name", name)
         assert run("store", "import", tmp_path / f"{name}.zarr", *vectors).exit_code == 0
     parts = [tmp_path / "pool.zarr", tmp_path / "gsm8k.zarr"]
     result = run("store", "merge", tmp_path / "out.zarr", *parts)
@@ -132,7 +132,7 @@ def test_merge_joins_stores_and_reports(run, arrays: Path, tmp_path: Path) -> No
 
 def test_merge_refuses_other_content_with_exit_3(run, arrays: Path, tmp_path: Path) -> None:
     for store, vectors in (("a", "pool"), ("b", "gsm8k")):
-        arguments = ("--name", "pool", "--gradients", arrays / f"{vectors}.npy")
+        arguments = (arrays / f"{vectors}.npy", "--name", "pool")
         assert run("store", "import", tmp_path / store, *arguments).exit_code == 0
     result = run("store", "merge", tmp_path / "out", tmp_path / "a", tmp_path / "b")
     assert result.exit_code == 3

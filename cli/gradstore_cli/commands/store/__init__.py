@@ -13,12 +13,13 @@ COMMANDS = (
     "verify",
     "merge",
     "import",
+    "export",
 )
 
 
 @click.group("store", cls=Group, package=__name__, names=COMMANDS)
 def command() -> None:
-    """Look into a store, check it, join stores, bring vectors in.
+    """Look into a store, check it, join stores, bring vectors in and out.
 
     \b
     Examples:

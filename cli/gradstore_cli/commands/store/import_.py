@@ -3,34 +3,37 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from gradstore.errors import DataError
 from gradstore_cli import console
-from gradstore_cli.options import DIRECTIONS, Command, store_argument
-
-if TYPE_CHECKING:
-    import numpy.typing as npt
+from gradstore_cli.options import DIRECTIONS, ENCODINGS, IMPORTS, Command, store_argument
 
 
 @click.command("import", cls=Command)
 @store_argument
+@click.argument("source", metavar="SOURCE")
 @click.option("--name", required=True, metavar="NAME", help="What to call this data set in the store.")
 @click.option(
-    "--gradients",
-    required=True,
-    type=click.Path(path_type=Path),
-    metavar="FILE.npy",
-    help="Vectors, one a row (numpy.save).",
+    "--format",
+    "fmt",
+    type=click.Choice(IMPORTS),
+    metavar="NAME",
+    show_default="told from the names of the files",
+    help=f"Whose files they are: {', '.join(IMPORTS)}.",
+)
+@click.option(
+    "--key",
+    metavar="NAME",
+    help="Which array, tensor or column, if the file has several (npz, pt, parquet, trak).",
 )
 @click.option(
     "--ids",
     type=click.Path(path_type=Path),
     metavar="FILE",
     help="Row ids, one a line.",
-    show_default="those of --rows, else row numbers",
+    show_default="those of --rows or of the files, else row numbers",
 )
 @click.option("--rows", metavar="FILE", help="The original rows in the same order, for select to write out.")
 @click.option("--target", is_flag=True, help="These rows say what to choose for; they are not candidates.")
@@ -38,48 +41,59 @@ if TYPE_CHECKING:
     "--direction",
     type=click.Choice(DIRECTIONS),
     metavar="NAME",
-    show_default="adam; sgd with --target",
+    show_default="what the files tell, else adam; sgd with --target",
     help=f"What the vectors are: {', '.join(DIRECTIONS)}.",
 )
 @click.option(
     "--checkpoint",
-    default="imported",
+    metavar="NAME",
+    show_default="checkpoint-STEP if the files tell it, else imported",
+    help="Checkpoint to file them under; what lies under one counts as comparable.",
+)
+@click.option(
+    "--weight",
+    type=click.FloatRange(min=0, min_open=True),
+    default=1.0,
+    show_default=True,
+    metavar="W",
+    help="Weight of a new checkpoint among several (LESS: its mean learning rate).",
+)
+@click.option(
+    "--encoding",
+    type=click.Choice(ENCODINGS),
+    default="exact",
     show_default=True,
     metavar="NAME",
-    help="Checkpoint to file them under.",
+    help=f"How rows are kept: {', '.join(ENCODINGS)}; int8 takes a quarter of the space.",
 )
 def command(
     store: str,
-    name: str,
-    gradients: Path,
+    source: str,
     ids: Path | None,
     rows: str | None,
-    target: bool,
-    direction: str | None,
-    checkpoint: str,
     as_json: bool,
+    **options: Any,
 ) -> None:
     """Make a data set of vectors that were computed elsewhere.
 
+    SOURCE is a file of numbers (.npy, .npz, .pt, .parquet), or what another tool wrote: a folder of LESS, a
+    packed file of QLESS, an index of bergson, a folder of TRAK or LogIX. Nothing in it is executed, and no
+    more than a few chunks are in memory at a time.
+
     \b
     Examples:
-      gradstore store import grads.zarr --name pool --gradients pool.npy --rows pool.jsonl
-      gradstore store import grads.zarr --name gsm8k --gradients gsm8k.npy --ids ids.txt --target
+      gradstore store import grads.zarr pool.npy --name pool --rows pool.jsonl
+      gradstore store import grads.zarr gsm8k.npy --name gsm8k --ids ids.txt --target
+      gradstore store import grads.zarr grads/dolly-ckpt105-adam/dim8192 --name dolly --encoding int8
+      gradstore store import grads.zarr bergson-index --name pool --rows bergson-index/data.hf
     """
-    from gradstore.store import import_arrays, open_store
+    from gradstore.interchange import import_gradients
+    from gradstore.store import open_store
 
     columns = _columns(rows) if rows else {}
     if ids:
         columns["ids"] = ids.read_text(encoding="utf-8").splitlines()
-    import_arrays(
-        store,
-        name=name,
-        gradients=_load_array(gradients),
-        checkpoint=checkpoint,
-        direction=direction or ("sgd" if target else "adam"),
-        target=target,
-        **columns,
-    )
+    import_gradients(store, source, progress=console.progress, log=console.log, **options, **columns)
     opened = open_store(store)
     console.emit_json(opened.info()) if as_json else console.emit(repr(opened))
 
@@ -95,15 +109,3 @@ def _columns(path: str) -> dict[str, Any]:
         "sources": [row.source for row in rows],
         "subtasks": [row.subtask for row in rows],
     }
-
-
-def _load_array(path: Path) -> npt.NDArray[Any]:
-    import numpy as np
-
-    try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise DataError(f"{path} is no array of numbers; write it with numpy.save") from error
-    if not isinstance(array, np.ndarray):
-        raise DataError(f"{path} holds several arrays; write one of them with numpy.save")
-    return array
