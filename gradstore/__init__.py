@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from gradstore.interchange import export, export_selection, import_gradients
     from gradstore.records import Selection
     from gradstore.select import SelectionContext, Selector, select
-    from gradstore.store import Dataset, Store, import_arrays, merge, verify
+    from gradstore.store import Dataset, Store, import_arrays, merge, pull, push, verify
     from gradstore.store import open_store as open
     from gradstore.training import warmup
 
@@ -48,6 +48,8 @@ _HOMES = {
     "load_graph": ("gradstore.graph", "load_graph"),
     "merge": ("gradstore.store", "merge"),
     "open": ("gradstore.store", "open_store"),
+    "pull": ("gradstore.store", "pull"),
+    "push": ("gradstore.store", "push"),
     "verify": ("gradstore.store", "verify"),
     "warmup": ("gradstore.training", "warmup"),
 }
@@ -78,6 +80,8 @@ __all__ = [
     "load_graph",
     "merge",
     "open",
+    "pull",
+    "push",
     "select",
     "verify",
     "warmup",

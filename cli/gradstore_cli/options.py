@@ -13,6 +13,7 @@ import click
 from gradstore_cli.config import read_config
 
 __all__ = [
+    "COMPRESSIONS",
     "DIRECTIONS",
     "ENCODINGS",
     "EXPORTS",
@@ -40,7 +41,8 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 # The library's own constants live beside numpy; a test holds these equal to them.
 DIRECTIONS = ("sgd", "sign", "adam", "precond", "adam-true", "rds")
 PROJECTIONS = ("sjlt", "rademacher", "kron", "kron+sjlt", "none")
-ENCODINGS = ("int8", "exact", "half")
+ENCODINGS = ("int8", "exact", "half", "int4", "sign")
+COMPRESSIONS = ("none", "zstd", "blosc")
 IMPORTS = ("bergson", "less", "logix", "npy", "npz", "parquet", "pt", "qless", "trak")
 EXPORTS = ("less", "npy", "parquet")
 FORMATS = ("messages", "prompt-completion", "alpaca", "sharegpt", "text", "tokens")

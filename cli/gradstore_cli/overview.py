@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from gradstore_cli import console
@@ -13,7 +13,7 @@ from gradstore_cli import console
 if TYPE_CHECKING:
     from gradstore.store import Dataset, Store
 
-__all__ = ["description", "overview"]
+__all__ = ["description", "fidelity", "overview"]
 
 MOST_SOURCES = 8
 
@@ -111,9 +111,23 @@ def _details(dataset: dict[str, Any]) -> dict[str, str]:
 
 
 def _vectors(direction: dict[str, Any]) -> str:
-    kept = direction["fidelity"]
-    fidelity = f", order of cosines kept to {kept['spearman']}" if kept else ""
-    return f"{direction['encoding']}, {console.count(direction['dim'])} numbers a row{fidelity}"
+    compression = f" with {direction['compression']}" if direction["compression"] != "none" else ""
+    return ", ".join(
+        [
+            f"{direction['encoding']}{compression}",
+            f"{console.count(direction['dim'])} numbers a row",
+            *filter(None, [fidelity(direction["fidelity"])]),
+        ]
+    )
+
+
+def fidelity(kept: Mapping[str, Any] | None) -> str:
+    """How well an encoding keeps the order of cosines, in words; empty where nothing was measured."""
+    if kept is None:
+        return ""
+    top = f", {kept['top1']:.1%} of the top 1 %" if "top1" in kept else ""
+    against = f" against {' after '.join(reversed(kept['source']))}" if "source" in kept else ""
+    return f"order of cosines kept to {kept['spearman']}{top}{against}"
 
 
 def _counts(pairs: Iterable[tuple[str, int]]) -> str:

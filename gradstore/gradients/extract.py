@@ -17,6 +17,7 @@ from gradstore.gradients.settings import Options, Settings
 from gradstore.gradients.spool import TokenSpool
 from gradstore.parts import share_of
 from gradstore.progress import Log, Progress, silent, unheard
+from gradstore.store import open_store, write_card
 
 __all__ = ["extract"]
 
@@ -88,4 +89,5 @@ def extract(
             for folder, its in jobs:
                 run = CheckpointRun(store, folder, file, its, share, spool, progress, log)
                 reports.extend(run.extract(*segment) for segment in segments(store, run.key, job.name, file))
+    write_card(open_store(store))
     return reports

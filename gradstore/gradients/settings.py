@@ -74,7 +74,7 @@ class Settings:
         Numbers stored for each row; with ``none`` all there are.
     seed : int
         Seed of the projection, and of the adapter that `init_lora` makes.
-    encoding : {"int8", "exact", "half"}
+    encoding : {"int8", "exact", "half", "int4", "sign"}
     chunk_rows : int, optional
         Rows written and resumed together; by default 8 MiB of them.
     token_budget : int, optional

@@ -14,7 +14,7 @@ from gradstore.graph.graph import Graph, digests, load_graph
 from gradstore.graph.hnsw import hnsw_neighbours
 from gradstore.graph.nodes import common_checkpoints, default_sets, open_nodes
 from gradstore.graph.quality import measured_recall
-from gradstore.progress import Progress, silent
+from gradstore.progress import Log, Progress, silent, unheard
 
 if TYPE_CHECKING:
     from gradstore.store import Store
@@ -38,6 +38,7 @@ def build_graph(
     ef_construction: int = 200,
     ef: int = 128,
     progress: Progress = silent,
+    log: Log = unheard,
 ) -> Graph:
     """Link every train and target row to its nearest rows and write the graph to the store.
 
@@ -60,7 +61,8 @@ def build_graph(
         Seed of the HNSW index and of the rows on which recall is measured.
     M, ef_construction, ef : int
         Settings of the HNSW index.
-    progress : Progress, optional
+    progress, log : callable, optional
+        ``progress(total, unit, label)`` gives a bar; ``log(line)`` hears what will be downloaded.
 
     Returns
     -------
@@ -71,7 +73,7 @@ def build_graph(
     UsageError, StoreNotFoundError, IncompatibleError
         If the data sets cannot be linked; see `open_nodes`.
     """
-    from gradstore.store import open_store, write_artifact
+    from gradstore.store import download_note, open_store, write_artifact
 
     opened = open_store(store) if isinstance(store, str | Path) else store
     if neighbours < 1:
@@ -88,6 +90,9 @@ def build_graph(
         direction=direction,
         target_direction=target_direction,
     )
+    note = download_note(nodes.vectors)
+    if note:
+        log(note)
     chosen, why = _choose(method, len(nodes), nodes.dim, neighbours)
     if chosen == "exact":
         links, cosines = exact_neighbours(nodes, neighbours, progress)

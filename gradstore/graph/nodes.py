@@ -140,6 +140,11 @@ class Nodes:
         """A column of the data sets for each node, such as ``"sources"`` (that of the first checkpoint)."""
         return np.concatenate([np.asarray(getattr(p.datasets[0], name))[p.rows] for p in self.parts])
 
+    @property
+    def vectors(self) -> list[tuple[Dataset, str]]:
+        """The data sets that are read, each with its direction."""
+        return [(dataset, part.direction) for part in self.parts for dataset in part.datasets]
+
     def blocks(self) -> Iterator[tuple[int, npt.NDArray[np.float32]]]:
         """Yield (first node, unit vectors) over all nodes, along the chunks of the first checkpoint."""
         for part, begin in zip(self.parts, self._starts, strict=False):
@@ -255,7 +260,9 @@ def open_nodes(
     """
     names = [*train, *targets]
     if not names:
-        raise UsageError(f"{store.location} has no data set to use; run `gradstore extract {store.location} …` first")
+        raise UsageError(
+            f"{store.location} has no data set to use; run `gradstore extract {store.location} …` first"
+        )
     if len(set(names)) < len(names):
         raise UsageError(f"a data set is named twice: {', '.join(names)}")
     keys = common_checkpoints(store, names, checkpoints)

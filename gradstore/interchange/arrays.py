@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gradstore.errors import DataError, UsageError
-from gradstore.interchange.source import Source, check_matrix, member, regular
+from gradstore.interchange.source import Source, check_matrix, member, read_json, regular, told_direction
 from gradstore.registry import unknown_name
 
 __all__ = ["map_npy", "read_npy", "read_npz"]
@@ -25,7 +25,8 @@ def read_npy(path: Path, key: str | None) -> Source:  # noqa: ARG001 (a Reader)
         return Source(map_npy(regular(path)), "npy", path)
     array = map_npy(member(path, "gradients.npy"))
     ids = member(path, "ids.txt").read_text(encoding="utf-8").splitlines()
-    return Source(array, "npy", path, {"ids": ids})
+    about = read_json(member(path, "meta.json"))
+    return Source(array, "npy", path, {"ids": ids}, direction=told_direction(about))
 
 
 def map_npy(path: Path) -> npt.NDArray[Any]:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gradstore.errors import DataError, UsageError
-from gradstore.interchange.source import Source, regular
+from gradstore.interchange.source import Source, regular, told_direction
 from gradstore.registry import unknown_name
 
 __all__ = ["MARK", "read_parquet"]
@@ -35,7 +35,8 @@ def read_parquet(path: Path, key: str | None) -> Source:
         raise DataError(f"{path}: no whole Parquet file ({_line(error)})") from None
     if "rows" in columns:
         columns["rows"] = _records(columns["rows"], path)
-    return Source(rows, "parquet", path, {name: each for name, each in columns.items() if each is not None})
+    told = {name: each for name, each in columns.items() if each is not None}
+    return Source(rows, "parquet", path, told, direction=rows.direction)
 
 
 _TEXTS = {"id": "ids", "source": "sources", "subtask": "subtasks", "record": "rows"}
@@ -51,7 +52,9 @@ class _Vectors:
         self._file = pq.ParquetFile(path, buffer_size=_BUFFER, pre_buffer=False)
         schema = self._file.schema_arrow
         self.names = list(schema.names)
-        self.ours = MARK in (schema.metadata or {})
+        about = (schema.metadata or {}).get(MARK)
+        self.ours = about is not None
+        self.direction = told_direction(_parsed(about))
         self._column = _column(schema, path, key)
         self._file_rows = self._file.metadata.num_rows
         kind = schema.field(self._column).type
@@ -148,6 +151,13 @@ def _records(texts: list[Any] | None, path: Path) -> list[Any] | None:
         return None if texts is None else [json.loads(text) for text in texts]
     except ValueError as error:
         raise DataError(f"{path}: column 'record' holds no JSON ({error})") from None
+
+
+def _parsed(about: bytes | None) -> Any:
+    try:
+        return json.loads(about or b"{}")
+    except ValueError:
+        return {}
 
 
 def _line(error: Exception) -> str:

@@ -9,6 +9,7 @@ from importlib import import_module
 from pathlib import Path
 
 from gradstore.errors import DataError, UsageError
+from gradstore.interchange.less import matrix_folder
 from gradstore.interchange.source import Source, names_in
 from gradstore.registry import unknown_name
 
@@ -48,7 +49,7 @@ _FILES = (
 _MEMBERS = (  # in this order: QLESS leaves its files beside those of LESS, which hold more
     (r"gradients\.bin", "bergson"),
     (r"gradients\.npy", "npy"),
-    (r"grads-\d+\.pt|all_(orig|unormalized)\.pt|dim\d+", "less"),
+    (r"grads-\d+\.pt|all_(orig|unormalized)\.pt", "less"),
     (r"all_quantized_\d+bits_abs\w+\.pt", "qless"),
     (r"log_rank_\d+_chunk_\d+\.mmap", "logix"),
     (r"grads\.mmap|features\.mmap|\w+_grads\.mmap|id_\d+\.json", "trak"),
@@ -99,7 +100,7 @@ def _detected(path: Path) -> str:
             if re.fullmatch(pattern, path.name, re.ASCII):
                 return fmt
         raise DataError(f"{path}: {_unknown(path.suffix or 'no suffix')}")
-    names = names_in(path)
+    names = names_in(matrix_folder(path))
     if "zarr.json" in names:
         raise DataError(f"{path}: is a store itself; join stores with `gradstore store merge`")
     for pattern, fmt in _MEMBERS:

@@ -12,11 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from gradstore.errors import DataError
+from gradstore.records import DIRECTIONS
 
 if TYPE_CHECKING:
     from gradstore.store.importer import Matrix
 
-__all__ = ["Raw", "Source", "Stacked", "check_matrix", "inside", "member", "names_in", "read_json", "regular"]
+__all__ = ["Raw", "Source", "Stacked", "check_matrix", "inside", "member", "names_in", "read_json", "regular", "told_direction"]
 
 LARGEST_JSON = 1 << 30
 
@@ -155,6 +156,12 @@ def regular(path: Path) -> Path:
             f"{path}: {'is no ordinary file' if path.exists() else 'there is no such file or folder'}"
         )
     return path
+
+
+def told_direction(about: Any) -> str | None:
+    """The direction in a description that we wrote ourselves."""
+    name = about.get("direction") if isinstance(about, dict) else None
+    return name if name in DIRECTIONS else None
 
 
 def names_in(folder: Path) -> list[str]:

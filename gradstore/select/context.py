@@ -104,6 +104,8 @@ class SelectionContext:
         Returns the neighbours of every candidate, see `graph`; called when they are asked for.
     seed : int, default 0
     progress : Progress, optional
+    before_vectors : callable, optional
+        Called once, before the first vector is read.
 
     Attributes
     ----------
@@ -124,9 +126,11 @@ class SelectionContext:
         graph: Callable[[], npt.NDArray[np.int32]] | None = None,
         seed: int = 0,
         progress: Progress = silent,
+        before_vectors: Callable[[], object] = lambda: None,
     ) -> None:
         self._nodes = nodes
-        self._vectors: Nodes | _Centred = nodes
+        self._read: Nodes | _Centred = nodes
+        self._before_vectors = before_vectors
         self._target = target
         self._graph = graph
         self._seed = seed
@@ -182,6 +186,11 @@ class SelectionContext:
             raise UsageError("this selector needs a graph; run `gradstore graph` first")
         return self._graph()
 
+    @cached_property
+    def _vectors(self) -> Nodes | _Centred:
+        self._before_vectors()
+        return self._read
+
     def blocks(self) -> Iterator[tuple[int, Float]]:
         """Yield (first index, unit vectors of shape (n, dim)) over all candidates, in bounded memory."""
         return self._vectors.blocks()
@@ -234,7 +243,7 @@ class SelectionContext:
             self._nodes, target=self._target, graph=None, seed=self._seed, progress=self.progress
         )
         vectors = _Centred(self._nodes, (total / len(self)).astype(np.float32))
-        centred._vectors = vectors
+        centred._read = vectors
         centred._graph = lambda: exact_neighbours(vectors, _CENTRED_NEIGHBOURS, self.progress)[0]
         return centred
 

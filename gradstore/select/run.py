@@ -13,7 +13,7 @@ import numpy.typing as npt
 from gradstore.errors import IncompatibleError, UsageError
 from gradstore.graph.graph import Graph, load_graph, rebuild_command
 from gradstore.graph.nodes import Nodes, default_sets, open_nodes
-from gradstore.progress import Progress, silent
+from gradstore.progress import Log, Progress, silent, unheard
 from gradstore.records import Selection
 from gradstore.select.context import SelectionContext, Target
 from gradstore.select.params import settings
@@ -42,6 +42,7 @@ def select(
     seed: int = 0,
     name: str | None = None,
     progress: Progress = silent,
+    log: Log = unheard,
 ) -> Picked:
     """Choose rows of the train sets, and keep the choice in the store if it can be written.
 
@@ -67,7 +68,8 @@ def select(
     seed : int, default 0
     name : str, optional
         Name of the selection in the store; default: selector and target.
-    progress : Progress, optional
+    progress, log : callable, optional
+        ``progress(total, unit, label)`` gives a bar; ``log(line)`` hears what will be downloaded.
 
     Returns
     -------
@@ -112,6 +114,7 @@ def select(
         graph=lambda: restricted_graph(load_graph(opened, graph), nodes, opened, graph),
         seed=seed,
         progress=progress,
+        before_vectors=lambda: _announce(both, log),
     )
     selection = _checked(rule, rule.select(context, wanted), len(nodes), wanted)
     config = {
@@ -137,6 +140,15 @@ def select(
     if opened.writable:
         _keep(opened, name or "-".join(filter(None, (rule.name, target))), picked)
     return picked
+
+
+def _announce(nodes: Nodes, log: Log) -> None:
+    """Say how much reading the vectors will download."""
+    from gradstore.store import download_note
+
+    note = download_note(nodes.vectors)
+    if note:
+        log(note)
 
 
 def rows_for(budget: int | float, *, rows: int, candidates: int) -> int:

@@ -25,6 +25,7 @@ __all__ = [
     "COMPRESSIONS",
     "DTYPES",
     "LARGEST_CHUNK",
+    "LARGEST_OBJECT",
     "ArraySpec",
     "decode_chunk",
     "encode_chunk",
@@ -36,8 +37,11 @@ Bytes = npt.NDArray[np.uint8]
 
 CHUNK_BYTES = 8 << 20
 LARGEST_CHUNK = 1 << 30
+LARGEST_OBJECT = LARGEST_CHUNK + (LARGEST_CHUNK >> 6)
+"""Bytes of an object at most: what does not compress grows a little."""
 COMPRESSIONS = ("none", "zstd", "blosc")
 _CRC_BYTES = 4
+_MOST_AXES = 8
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 _HEADER_BYTES = 18  # of either codec, at most
 _BLOSC_HEADER = struct.Struct(
@@ -172,8 +176,8 @@ def parse_array(data: bytes, where: object) -> ArraySpec:
         raise IncompatibleError(
             f"{where} uses the codecs {', '.join(map(str, codecs))}; format 1 has only bytes, zstd, blosc, crc32c"
         )
-    whole = all(type(axis) is int and axis >= 0 for axis in (*shape, chunk))
-    if dtype not in DTYPES or not shape or not whole or chunk == 0:
+    whole = all(type(axis) is int and 0 <= axis < 1 << 63 for axis in (*shape, chunk))
+    if dtype not in DTYPES or not 0 < len(shape) <= _MOST_AXES or not whole or chunk == 0:
         raise IncompatibleError(f"{where} has a type or shape that format 1 does not have: {dtype}, {shape}")
     spec = ArraySpec(shape, chunk, dtype, compression)
     document["attributes"] = {}
@@ -221,6 +225,8 @@ def decode_chunk(spec: ArraySpec, index: int, data: bytes, where: object) -> npt
     if crc32c(body) != int.from_bytes(data[-_CRC_BYTES:], "little"):
         raise CorruptError(f"{where} cannot be decoded: its crc32c does not match")
     raw = body if spec.compression == "none" else _decompressed(spec, body, where)
+    if spec.dtype == "bool" and raw.max() > 1:
+        raise CorruptError(f"{where} cannot be decoded: it holds other bytes than 0 and 1")
     whole = raw.view(np.dtype(spec.dtype).newbyteorder("<")).reshape(spec.chunk_shape)
     return whole[: len(spec.rows(index))]
 

@@ -56,8 +56,8 @@ def _check_checkpoint(part: CheckpointPart, target: Store) -> None:
     differences = target.identity(part.name).differences(part.identity)
     if differences:
         raise IncompatibleError(
-            f"checkpoint {part.name!r} of {target.location} is another one ({'; '.join(differences)}): rows that cannot "
-            "be compared are kept in two stores"
+            f"checkpoint {part.name!r} of {target.location} is another one ({'; '.join(differences)}): rows that "
+            "cannot be compared are kept in two stores"
         )
 
 
@@ -103,7 +103,9 @@ def _lacking(part: DatasetPart, target: Store) -> DatasetPart | None:
             f"{what} is in {target.base.folder}, on which {target.location} lies and which is not written: "
             "choose another destination"
         )
-    return replace(part, directions=missing) if missing or there is None else None
+    if not missing and there is not None:
+        return None
+    return replace(part, directions=missing, with_columns=there is None)
 
 
 def _check_not_begun(folder: Folder, what: str, target: Store) -> None:

@@ -142,15 +142,15 @@ def write_strings(recorder: Recorder, name: str, values: Sequence[str]) -> None:
 def read_offsets(sealed: Sealed, name: str, rows: int | None = None) -> Offsets:
     """Offsets of a column of strings, checked to be ordered and to end with the data."""
     document = f"{name}/offsets/{METADATA}"
-    offsets = sealed.array(f"{name}/offsets")
-    total = sealed.spec(f"{name}/data").shape
-    if offsets.dtype != np.int64 or offsets.ndim != 1 or len(offsets) == 0 or offsets[0] != 0:
+    spec, data = sealed.spec(f"{name}/offsets"), sealed.spec(f"{name}/data")
+    if spec.dtype != "int64" or len(spec.shape) != 1 or not spec.shape[0]:
         raise sealed.damage(document, "describes no offsets")
-    if (
-        (rows is not None and len(offsets) != rows + 1)
-        or total != (offsets[-1],)
-        or (np.diff(offsets) < 0).any()
-    ):
+    if data.dtype != "uint8" or len(data.shape) != 1 or max(data.chunk, 8 * spec.chunk) > _STRING_CHUNK:
+        raise sealed.damage(f"{name}/data/{METADATA}", "describes no strings")
+    if rows is not None and spec.shape[0] != rows + 1:  # known before anything is decoded
+        raise sealed.damage(document, "does not fit its strings")
+    offsets = sealed.array(f"{name}/offsets")
+    if offsets[0] != 0 or offsets[-1] != data.shape[0] or (np.diff(offsets) < 0).any():
         raise sealed.damage(document, "does not fit its strings")
     return offsets
 

@@ -1,9 +1,9 @@
-"""Keeps the rows of a store in another encoding, or compressed: in another store, since what is sealed never changes."""
+"""Keeps the rows of a store in another encoding, in another store: what is sealed never changes."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from gradstore.errors import UsageError
@@ -21,16 +21,17 @@ from gradstore.store.manifest import read_manifest
 from gradstore.store.parts import Part
 from gradstore.store.pieces import Pieces
 from gradstore.store.settings import VectorSettings, check_chunks
-from gradstore.store.store import Store, open_store
-from gradstore.store.transfer import (
+from gradstore.store.sources import (
     Source,
     check_same,
     chunk_name,
     existing,
     put_chunk,
     sources_in,
+    take_adapter,
     tell_of_artefacts,
 )
+from gradstore.store.store import Store, open_store
 from gradstore.store.writer import DatasetWriter
 
 __all__ = ["ConvertReport", "convert"]
@@ -96,10 +97,10 @@ def convert(
 ) -> list[ConvertReport]:
     """Write the data sets of a store to another store, with their rows in another encoding.
 
-    Columns and norms are copied, and rows of a chunk stay the same. What was float32 in the source becomes what a run
-    with that encoding would have written. Killed and repeated, it goes on and leaves the same bytes; run again with
-    other directions, it adds them. The source is only read, and nothing must write to it meanwhile. Graphs and
-    selections are not taken along, since they are of the very rows that they were made from.
+    Columns, norms and adapters are copied, and rows of a chunk stay the same. What was float32 in the source becomes
+    what a run with that encoding would have written. Killed and repeated, it goes on and leaves the same bytes; run
+    again with other directions, it adds them. The source is only read, and nothing must write to it meanwhile. Graphs
+    and selections are not taken along, since they are of the very rows that they were made from.
 
     Parameters
     ----------
@@ -214,6 +215,7 @@ def _check_settings(out: Location, jobs: Sequence[_Job]) -> None:
 def _convert_dataset(out: Store, store: Store, job: _Job, bar: Bar) -> list[ConvertReport]:
     settings = job.source.pieces.dataset.settings
     identity = join_checkpoint(out, job.checkpoint, store.identity(job.checkpoint))
+    take_adapter(out, store, job.checkpoint)
     converted = dict.fromkeys(job.vectors, 0)
     with DatasetWriter(out, job.name, job.checkpoint, identity, settings, job.vectors) as writer:
         kept = Source(out.location, Pieces(writer.dataset))

@@ -14,6 +14,7 @@ from gradstore.errors import CorruptError, IncompatibleError, IncompleteError, U
 from gradstore.records import CheckpointIdentity
 from gradstore.registry import unknown_name
 from gradstore.storage import Folder
+from gradstore.store.ahead import read_ahead
 from gradstore.store.base import check_pin
 from gradstore.store.columns import read_offsets, read_spans, read_strings
 from gradstore.store.direction import Direction, open_direction
@@ -27,6 +28,10 @@ __all__ = ["Dataset", "open_dataset"]
 
 Rows = npt.NDArray[np.float32]
 Strings = npt.NDArray[np.object_]
+Choice = Sequence[int] | Sequence[str] | npt.NDArray[Any]
+
+DOWNLOADS = 4
+"""Chunks that are downloaded at once."""
 
 
 class Dataset:
@@ -86,11 +91,19 @@ class Dataset:
         return self._direction(direction).vectors.dim
 
     def encoding(self, direction: str) -> str:
-        """How rows are kept: ``int8``, ``half`` or ``exact``."""
+        """How rows are kept: ``int8``, ``half``, ``int4``, ``sign`` or ``exact``."""
         return self._direction(direction).vectors.encoding
 
+    def compression(self, direction: str) -> str:
+        """How the codes are compressed: ``none``, ``zstd`` or ``blosc``."""
+        return self._direction(direction).vectors.compression
+
     def fidelity(self, direction: str) -> Mapping[str, Any] | None:
-        """How well encoded rows keep the order of their cosines (``spearman``, over ``rows``); None if not measured."""
+        """How well encoded rows keep the order of their cosines; None if not measured.
+
+        ``spearman`` is the rank correlation over all pairs of the first ``rows`` rows, ``top1`` the share of the nearest
+        1 % of pairs that stay among the nearest 1 %; ``source`` lists the encodings that rows had been in before.
+        """
         return self._direction(direction).manifest.facts.get("fidelity")
 
     def digest_of(self, direction: str) -> str:
@@ -208,12 +221,28 @@ class Dataset:
         return pieces[0] if len(pieces) == 1 else np.concatenate([empty, *pieces])
 
     def blocks(self, direction: str) -> Iterator[tuple[int, Rows]]:
-        """All rows, a chunk at a time: pairs of the first row's index and the decoded rows."""
-        for rows in self._settings.chunks:
-            yield rows.start, self.read(direction, rows.start, rows.stop)
+        """All rows, a chunk at a time: pairs of the first row's index and the decoded rows.
 
-    def take(self, direction: str, rows: Sequence[int] | npt.NDArray[np.integer[Any]]) -> Rows:
+        Read ahead, so that three chunks are in memory at most, and downloaded ahead where the store is elsewhere.
+        """
+        opened = self._direction(direction)
+        chunks = range(len(self.chunks))
+        here = read_ahead(opened.download, chunks, DOWNLOADS) if opened.download_size else iter(chunks)
+        decoded = read_ahead(lambda chunk: opened.decode(chunk, slice(None)), here, 1)
+        return zip((rows.start for rows in self.chunks), decoded, strict=True)
+
+    def download_size(self, direction: str) -> int:
+        """Bytes of a direction's vectors that must be downloaded before they can be read; 0 on a disk."""
+        return self._direction(direction).download_size
+
+    def take(self, direction: str, rows: Choice) -> Rows:
         """Decoded rows in the order given, repeats allowed; float32, shape (len(rows), dim).
+
+        Parameters
+        ----------
+        direction : str
+        rows : sequence or ndarray
+            Row numbers; ids; or a bool for each row, which takes those that are true, in order.
 
         Raises
         ------
@@ -239,8 +268,8 @@ class Dataset:
         """Whether the original rows are in the store."""
         return int(self._record_offsets[-1]) > 0
 
-    def records(self, rows: Sequence[int] | npt.NDArray[np.integer[Any]]) -> list[dict[str, Any]]:
-        """Original rows in the order given; only the chunks that hold them are read.
+    def records(self, rows: Choice) -> list[dict[str, Any]]:
+        """Original rows, chosen as in `take`; only the chunks that hold them are read.
 
         Raises
         ------
@@ -303,10 +332,24 @@ class Dataset:
             self._opened[direction] = found
         return self._opened[direction]
 
-    def _rows(self, rows: Sequence[int] | npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.int64]:
+    @cached_property
+    def _row_of(self) -> dict[str, int]:
+        return {name: row for row, name in enumerate(self.ids)}
+
+    def _rows(self, rows: Choice) -> npt.NDArray[np.int64]:
         wanted = np.asarray(rows)
+        if wanted.dtype.kind in "UO" and wanted.ndim == 1 and len(wanted):
+            unknown = next((name for name in wanted.tolist() if name not in self._row_of), None)
+            if unknown is not None:
+                raise UsageError(f"data set {self.name!r} has no row of the id {unknown!r}")
+            return np.array([self._row_of[name] for name in wanted.tolist()], np.int64)
+        if wanted.dtype == np.bool_ and wanted.shape == (len(self),):
+            return np.flatnonzero(wanted)
         if wanted.ndim != 1 or (len(wanted) and wanted.dtype.kind not in "iu"):
-            raise UsageError(f"rows of data set {self.name!r} are given as a list of whole numbers")
+            raise UsageError(
+                f"rows of data set {self.name!r} are given as numbers, as ids, or as a bool for each of its "
+                f"{len(self)} rows"
+            )
         wrong = wanted[(wanted < 0) | (wanted >= len(self))]
         if len(wrong):
             raise UsageError(f"row {wrong[0]} of data set {self.name!r}: it has rows 0 to {len(self)}")

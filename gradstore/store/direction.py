@@ -45,6 +45,28 @@ class Direction:
     def _scale(self) -> Rows:
         return self._sealed.array("scale", self._settings.scalars)
 
+    @property
+    def download_size(self) -> int:
+        """Bytes of its chunks that are not on this machine."""
+        return sum(
+            self._sealed.entry(key).size
+            for key in map(self._key, range(self._spec.chunks))
+            if self._absent(key)
+        )
+
+    def download(self, chunk: int) -> int:
+        """Get a chunk onto this machine, if it is not here; returns its number."""
+        key = self._key(chunk)
+        if self._absent(key):
+            self._sealed.folder.file(key, self._sealed.entry(key))
+        return chunk
+
+    def _key(self, chunk: int) -> str:
+        return f"gradient/{self._spec.key(chunk)}"
+
+    def _absent(self, key: str) -> bool:
+        return self._sealed.folder.absent(key, self._sealed.entry(key))
+
     def decode(self, chunk: int, rows: slice | npt.NDArray[np.int64]) -> Rows:
         """Some rows of a chunk, counted from its first."""
         whole = self._verified or self._spec.compression != "none"

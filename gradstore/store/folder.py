@@ -8,7 +8,16 @@ from typing import Self
 
 from gradstore.errors import CorruptError
 from gradstore.storage import Folder, Lock
-from gradstore.store.layout import LOCK, MANIFEST, METADATA, PARTS, is_claim, is_name, parse_group
+from gradstore.store.layout import (
+    LOCK,
+    MANIFEST,
+    METADATA,
+    PARTS,
+    is_claim,
+    is_name,
+    parse_group,
+    read_document,
+)
 from gradstore.store.manifest import is_sealed
 from gradstore.store.parts import finished, is_finished
 from gradstore.store.settings import Settings, VectorSettings
@@ -67,7 +76,7 @@ class DatasetFolder:
         CorruptError
             If a group's document is damaged, or a manifest is gone.
         """
-        data = folder.get(METADATA)
+        data = read_document(folder, METADATA)
         if data is None:
             return None
         where = folder.where(METADATA)
@@ -76,7 +85,7 @@ class DatasetFolder:
         for name in begun(folder):
             where = folder.where(f"{name}/{METADATA}")
             vectors[name] = VectorSettings.parse(
-                parse_group(folder.get(f"{name}/{METADATA}") or b"", where), where
+                parse_group(read_document(folder, f"{name}/{METADATA}") or b"", where), where
             )
         found = cls(folder, settings, vectors)
         sealed = [name for name in vectors if is_sealed(found.of(name))]

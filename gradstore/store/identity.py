@@ -5,7 +5,7 @@ from __future__ import annotations
 from gradstore.errors import CorruptError
 from gradstore.records import CheckpointIdentity, canonical_json, digest
 from gradstore.storage import Folder
-from gradstore.store.layout import METADATA, group_document, parse_group, plain_json
+from gradstore.store.layout import METADATA, group_document, parse_group, plain_json, read_document
 
 __all__ = ["comparability", "identity_document", "read_identity"]
 
@@ -39,7 +39,7 @@ def read_identity(folder: Folder) -> CheckpointIdentity | None:
     CorruptError
         If it is damaged.
     """
-    data = folder.get(METADATA)
+    data = read_document(folder, METADATA)
     if data is None:
         return None
     where = folder.where(METADATA)

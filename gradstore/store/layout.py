@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gradstore.errors import CorruptError, UsageError
 from gradstore.records import canonical_json
+
+if TYPE_CHECKING:
+    from gradstore.storage import Folder
 
 __all__ = [
     "ADAPTER",
@@ -17,6 +21,7 @@ __all__ = [
     "COLUMNS",
     "CONTENT_BYTES",
     "FORMAT",
+    "LARGEST_DOCUMENT",
     "LOCK",
     "MANIFEST",
     "METADATA",
@@ -32,6 +37,7 @@ __all__ = [
     "parse_group",
     "parse_json",
     "plain_json",
+    "read_document",
 ]
 
 FORMAT = 1
@@ -43,6 +49,8 @@ PARTS = "parts"
 METADATA = "zarr.json"
 MANIFEST = "manifest.json"
 LOCK = ".lock"
+LARGEST_DOCUMENT = 64 << 20
+"""Bytes of a JSON document that a reader accepts: what a manifest of a quarter of a million objects needs."""
 
 STRING_COLUMNS = ("id", "source", "subtask", "reason", "record")
 NUMBER_COLUMNS = {
@@ -57,6 +65,7 @@ CONTENT_BYTES = 12
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,127}", re.ASCII)
 _RESERVED = (ADAPTER, COLUMNS, PARTS, METADATA, MANIFEST)
+_DEEPEST = 64
 _CLAIM = re.compile(r"\.[0-9]+\.lock", re.ASCII)
 
 
@@ -107,10 +116,35 @@ def bytes_text(size: float) -> str:
     return f"{size:.1f} TiB"
 
 
+def read_document(folder: Folder, name: str) -> bytes | None:
+    """Bytes of a ``zarr.json`` or ``manifest.json``; None if there is none.
+
+    Raises
+    ------
+    CorruptError
+        If it is larger than any that is written.
+    """
+    # Elsewhere than on a disk a second request would cost more than it guards against.
+    size = folder.size(name) if folder.path is not None else None
+    if size is not None and size > LARGEST_DOCUMENT:
+        raise CorruptError(f"{folder.where(name)} has {bytes_text(size)}, more than any document has")
+    return folder.get(name)
+
+
 def parse_json(data: bytes, where: object) -> dict[str, Any]:
-    """Parse the JSON object stored at `where`; anything else is a `CorruptError`."""
+    """Parse the JSON object stored at `where`; anything else is a `CorruptError`.
+
+    Strictly: UTF-8, no name twice in an object, no NaN or infinity, no half characters, nested 64 deep at most.
+    """
     try:
-        value = json.loads(data)
+        if len(data) > LARGEST_DOCUMENT:
+            raise ValueError(f"{bytes_text(len(data))}, more than any document has")
+        value = json.loads(
+            data.decode(), object_pairs_hook=_unique, parse_constant=_not_finite, parse_float=_finite
+        )
+        check_depth(value)
+        if b"\\u" in data:
+            canonical_json(value)  # an escape can stand for half a character
     except (ValueError, RecursionError) as error:
         raise CorruptError(
             f"{where} is no valid JSON ({error}): restore it from a copy of the store"
@@ -118,6 +152,33 @@ def parse_json(data: bytes, where: object) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise CorruptError(f"{where} holds no JSON object: restore it from a copy of the store")
     return value
+
+
+def check_depth(value: Any) -> None:
+    """`ValueError` if a JSON value is nested so deep that functions that call themselves would fail on it."""
+    level = [value]
+    for _ in range(_DEEPEST):
+        nested = [each for each in level if isinstance(each, dict | list)]
+        if not nested:
+            return
+        level = [child for each in nested for child in (each.values() if isinstance(each, dict) else each)]
+    raise ValueError(f"nested more than {_DEEPEST} deep")
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a name stands twice in an object")
+    return found
+
+
+def _not_finite(text: str) -> float:
+    raise ValueError(f"{text} is no number of JSON")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    return value if math.isfinite(value) else _not_finite(text)
 
 
 def plain_json(value: Mapping[str, Any], what: str) -> dict[str, Any]:
@@ -131,7 +192,8 @@ def plain_json(value: Mapping[str, Any], what: str) -> dict[str, Any]:
     try:
         plain = json.loads(json.dumps(dict(value), allow_nan=False))
         canonical_json(plain)
-    except (TypeError, ValueError) as error:
+        check_depth(plain)
+    except (TypeError, ValueError, RecursionError) as error:
         raise UsageError(f"{what} cannot be written as JSON: {error}") from None
     return plain  # type: ignore[no-any-return]
 

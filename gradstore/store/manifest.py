@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -13,10 +14,21 @@ import numpy.typing as npt
 from gradstore.errors import CorruptError, IncompatibleError
 from gradstore.records import canonical_json, digest
 from gradstore.storage import Folder
-from gradstore.store.arrays import ArraySpec, decode_chunk, encode_chunk, parse_array, rows_per_chunk
-from gradstore.store.layout import FORMAT, MANIFEST, METADATA, parse_group, parse_json
+from gradstore.store.arrays import (
+    LARGEST_OBJECT,
+    ArraySpec,
+    decode_chunk,
+    encode_chunk,
+    parse_array,
+    rows_per_chunk,
+)
+from gradstore.store.layout import FORMAT, MANIFEST, METADATA, parse_group, parse_json, read_document
 
 __all__ = ["Entry", "Manifest", "Recorder", "Sealed", "check_format", "is_sealed", "read_manifest"]
+
+
+_OBJECT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*(/[A-Za-z0-9][A-Za-z0-9._+-]*)*", re.ASCII)
+_LONGEST = 1024
 
 
 class Entry(NamedTuple):
@@ -59,10 +71,14 @@ class Manifest:
         By name relative to the folder; the manifest itself is not among them.
     facts : Mapping
         What else is known at sealing (JSON values), such as the number of valid rows.
+    stated, document : str, bytes
+        Digest that it bears and its bytes, if it was read: a later version may have told more of each object.
     """
 
     objects: Mapping[str, Entry]
     facts: Mapping[str, Any] = field(default_factory=dict)
+    stated: str = ""
+    document: bytes = b""
 
     @property
     def size(self) -> int:
@@ -78,11 +94,11 @@ class Manifest:
     @property
     def digest(self) -> str:
         """Digest of everything else in the manifest, and so of every object."""
-        return digest(canonical_json(self._body()))
+        return self.stated or digest(canonical_json(self._body()))
 
     def to_bytes(self) -> bytes:
-        """Canonical JSON."""
-        return canonical_json({**self._body(), "digest": self.digest})
+        """Canonical JSON; as it was, if it was read."""
+        return self.document or canonical_json({**self._body(), "digest": self.digest})
 
 
 def is_sealed(folder: Folder) -> bool:
@@ -100,24 +116,36 @@ def read_manifest(folder: Folder) -> Manifest | None:
     IncompatibleError
         If a newer format wrote it.
     """
-    data = folder.get(MANIFEST)
+    data = read_document(folder, MANIFEST)
     if data is None:
         return None
     where = folder.where(MANIFEST)
     body = parse_json(data, where)
+    check_format(body.get("format"), where)
     stated = body.pop("digest", None)
-    check_format(body.pop("format", None), where)
-    try:
-        objects = {
-            str(name): Entry(int(entry["bytes"]), str(entry["sha256"]))
-            for name, entry in body.pop("objects").items()
-        }
-    except (KeyError, TypeError, ValueError, AttributeError):
-        raise CorruptError(f"{where} lists no objects: restore it from a copy of the store") from None
-    manifest = Manifest(objects, body)
-    if manifest.digest != stated:
+    if not isinstance(stated, str) or digest(canonical_json(body)) != stated:
         raise CorruptError(f"{where} does not match its own digest: restore it from a copy of the store")
-    return manifest
+    del body["format"]
+    objects = body.pop("objects", None)
+    if not isinstance(objects, dict):
+        raise CorruptError(f"{where} lists no objects: restore it from a copy of the store")
+    return Manifest({name: _entry(name, each, where) for name, each in objects.items()}, body, stated, data)
+
+
+def _entry(name: str, stored: object, where: object) -> Entry:
+    """What a manifest says of an object; its name must lie below the manifest's folder."""
+    if ".." in name or not _OBJECT.fullmatch(name) or len(name) > _LONGEST:
+        raise CorruptError(f"{where} names {_short(name)}, which leads out of the store or is no name in it")
+    match stored:
+        case {"bytes": int(size), "sha256": str(sha256)} if 0 <= size <= LARGEST_OBJECT:
+            return Entry(size, sha256)
+    raise CorruptError(
+        f"{where} does not give the size and checksum of {name}: restore it from a copy of the store"
+    )
+
+
+def _short(name: str) -> str:
+    return repr(name if len(name) <= 80 else f"{name[:77]}…")
 
 
 class Recorder:
@@ -190,6 +218,9 @@ class Sealed:
     def get(self, name: str) -> bytes:
         """Bytes of an object, checked against the manifest."""
         entry = self.entry(name)
+        size = self.folder.size(name) if self.folder.path is not None else entry.size
+        if size not in (None, entry.size):  # told before it is read: it may be of any size
+            raise self.damage(name, f"has {size} bytes instead of {entry.size}")
         data = self.folder.fetch(name, entry)
         what = entry.damage(data)
         if data is None or what:

@@ -12,10 +12,10 @@ from gradstore.records import CheckpointIdentity
 from gradstore.storage import open_folder, same_place
 from gradstore.store.begin import join
 from gradstore.store.blocks import Piece
+from gradstore.store.card import write_card
 from gradstore.store.create import create_store, join_checkpoint
 from gradstore.store.pieces import Pieces
-from gradstore.store.store import Store, open_store
-from gradstore.store.transfer import (
+from gradstore.store.sources import (
     Source,
     check_same,
     chunk_name,
@@ -24,6 +24,7 @@ from gradstore.store.transfer import (
     sources_in,
     tell_of_artefacts,
 )
+from gradstore.store.store import Store, open_store
 from gradstore.store.writer import DatasetWriter
 
 __all__ = ["MergeReport", "merge"]
@@ -112,10 +113,12 @@ def merge(
     for name, identity in identities.items():
         join_checkpoint(opened, name, identity)
     with progress(_total(plan), "chunks", "merge") as bar:
-        return [
+        reports = [
             _merge_dataset(opened, checkpoint, name, identities[checkpoint], found, bar)
             for (checkpoint, name), found in sorted(plan.items())
         ]
+    write_card(opened)
+    return reports
 
 
 def _identities(

@@ -37,6 +37,7 @@ def _direction(dataset: Dataset, name: str) -> dict[str, Any]:
     return {
         "dim": dataset.dim(name),
         "encoding": dataset.encoding(name),
+        "compression": dataset.compression(name),
         "fidelity": dataset.fidelity(name),
         "bytes": dataset.size_of(name),
         "digest": dataset.digest_of(name),

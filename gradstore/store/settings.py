@@ -11,6 +11,7 @@ from gradstore.records import canonical_json
 from gradstore.store.arrays import CHUNK_BYTES, COMPRESSIONS, LARGEST_CHUNK, ArraySpec, rows_per_chunk
 from gradstore.store.encodings import ENCODINGS, encoding
 from gradstore.store.layout import CONTENT_BYTES, NUMBER_COLUMNS, check_name, group_document, plain_json
+from gradstore.store.licence import licence_differences
 
 __all__ = ["Settings", "VectorSettings", "check_chunks", "wanted"]
 
@@ -92,7 +93,7 @@ class Settings:
         Digest of the rows it is made from.
     attributes : Mapping
         The caller's JSON values. All but ``provenance`` must be the same when a run is resumed; that one
-        (versions of software, paths) is kept from the first run.
+        (versions of software, paths) is kept from the first run. Licences in it, if given again, must be the same.
     """
 
     rows: int
@@ -148,7 +149,10 @@ class Settings:
 
     def differences(self, other: Settings, here: str = "now") -> list[str]:
         """One phrase for every setting in which `other` differs from these stored ones."""
-        return _differences(self._flat(), other._flat(), here)
+        return [
+            *_differences(self._flat(), other._flat(), here),
+            *licence_differences(self.attributes, other.attributes, here),
+        ]
 
     def _flat(self) -> dict[str, Any]:
         plain = asdict(self)

@@ -17,7 +17,15 @@ from gradstore.store.layout import ADAPTER, ARTEFACTS, CHECKPOINTS, COLUMNS, MAN
 from gradstore.store.manifest import Manifest, read_manifest
 from gradstore.store.store import Store
 
-__all__ = ["ArtefactPart", "CheckpointPart", "DatasetPart", "SealedFolder", "Shipment", "digests_of", "shipment"]
+__all__ = [
+    "ArtefactPart",
+    "CheckpointPart",
+    "DatasetPart",
+    "SealedFolder",
+    "Shipment",
+    "digests_of",
+    "shipment",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +61,13 @@ class SealedFolder:
         for name in manifest.objects:
             parts = name.split("/")
             if "\\" in name or not name.isprintable() or any(not part or part[0] == "." for part in parts):
-                raise CorruptError(f"{folder.where(MANIFEST)} names an object {name!r}, which no store may have")
+                raise CorruptError(
+                    f"{folder.where(MANIFEST)} names an object {name!r}, which no store may have"
+                )
             if parts[-1] == MANIFEST:
-                raise CorruptError(f"{folder.where(MANIFEST)} names a manifest; restore it from a copy of the store")
+                raise CorruptError(
+                    f"{folder.where(MANIFEST)} names a manifest; restore it from a copy of the store"
+                )
         return cls(place, folder, manifest)
 
     @property
@@ -78,6 +90,8 @@ class DatasetPart:
     columns : SealedFolder
         The data set's own folder.
     directions : Mapping from str to SealedFolder
+    with_columns : bool
+        Whether the columns are copied too.
     """
 
     checkpoint: str
@@ -85,6 +99,11 @@ class DatasetPart:
     state: DatasetFolder
     columns: SealedFolder
     directions: Mapping[str, SealedFolder]
+    with_columns: bool = True
+
+    def sealed(self) -> list[SealedFolder]:
+        """Every sealed folder that is copied, the columns first."""
+        return [*([self.columns] if self.with_columns else []), *self.directions.values()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +139,7 @@ class Shipment:
             if checkpoint.adapter is not None:
                 yield checkpoint.adapter
         for dataset in self.datasets:
-            yield dataset.columns
-            yield from dataset.directions.values()
+            yield from dataset.sealed()
         for artefact in self.artefacts:
             yield artefact.sealed
 
@@ -156,7 +174,9 @@ def shipment(
         and (part := _dataset(store, checkpoint, name, directions, log)) is not None
     ]
     if not found:
-        raise UsageError(f"{store.location} has nothing finished that was asked for: see `gradstore store ls`")
+        raise UsageError(
+            f"{store.location} has nothing finished that was asked for: see `gradstore store ls`"
+        )
     used = dict.fromkeys(part.checkpoint for part in found)
     return Shipment(
         [
@@ -197,7 +217,9 @@ def _dataset(
         if directions is None or each in directions:
             log(f"left out: direction {each} of {checkpoint}/{name} is not finished")
     if not wanted:
-        log(f"left out: {checkpoint}/{name} has {', '.join(dataset.directions)}, not {', '.join(directions or ())}")
+        log(
+            f"left out: {checkpoint}/{name} has {', '.join(dataset.directions)}, not {', '.join(directions or ())}"
+        )
         return None
     for each in wanted:
         dataset.digest_of(each)  # refuses what does not belong together
@@ -205,11 +227,17 @@ def _dataset(
     vectors = {each: SealedFolder.read(store, f"{place}/{each}") for each in wanted}
     if columns is None or state is None or None in vectors.values():
         raise CorruptError(f"{store.at(place)} changes while it is read: wait until nothing writes it")
-    strays = [each for each in columns.manifest.objects if each != METADATA and not each.startswith(f"{COLUMNS}/")]
+    strays = [
+        each for each in columns.manifest.objects if each != METADATA and not each.startswith(f"{COLUMNS}/")
+    ]
     if strays:
         raise CorruptError(f"{columns.folder.where(MANIFEST)} names {strays[0]!r}, which is no column")
     return DatasetPart(
-        checkpoint, name, state, columns, {each: sealed for each, sealed in vectors.items() if sealed is not None}
+        checkpoint,
+        name,
+        state,
+        columns,
+        {each: sealed for each, sealed in vectors.items() if sealed is not None},
     )
 
 
@@ -218,4 +246,6 @@ def _artefacts(store: Store) -> Iterator[ArtefactPart]:
         for name in getattr(store, kind):
             sealed = SealedFolder.read(store, f"{kind}/{name}")
             if sealed is not None:
-                yield ArtefactPart(kind, name, sealed, digests_of(read_artifact(store, kind, name).attributes))
+                yield ArtefactPart(
+                    kind, name, sealed, digests_of(read_artifact(store, kind, name).attributes)
+                )

@@ -12,7 +12,15 @@ from gradstore.storage import Folder, Location, open_folder
 from gradstore.store.base import Base, read_base
 from gradstore.store.dataset import Dataset, open_dataset
 from gradstore.store.identity import read_identity
-from gradstore.store.layout import CHECKPOINTS, FORMAT, MANIFEST, METADATA, is_name, parse_group
+from gradstore.store.layout import (
+    CHECKPOINTS,
+    FORMAT,
+    MANIFEST,
+    METADATA,
+    is_name,
+    parse_group,
+    read_document,
+)
 from gradstore.store.manifest import check_format
 from gradstore.store.overview import dataset_info, overview, unfinished_info
 
@@ -257,7 +265,7 @@ def open_store(location: Location, *, verified: bool = False) -> Store:
 
 def _root(folder: Folder) -> dict[str, Any] | None:
     """What a store's root says; None if there is no root."""
-    data = folder.get(METADATA)
+    data = read_document(folder, METADATA)
     if data is None:
         return None
     where = folder.where(METADATA)

@@ -1,88 +1,208 @@
-"""What joining stores and converting one have in common: data sets as sources of chunks for another store."""
+"""Copies a store, or part of one, to another place, object by object, so that a kill shows nothing half made."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from gradstore.errors import IncompatibleError, StoreNotFoundError, StoreWriteError
-from gradstore.progress import Log
-from gradstore.storage import Location
-from gradstore.store.blocks import Piece
-from gradstore.store.compare import difference
-from gradstore.store.folder import DatasetFolder
-from gradstore.store.layout import ARTEFACTS, CHECKPOINTS
-from gradstore.store.parts import Part
-from gradstore.store.pieces import Pieces
+from gradstore.errors import UsageError
+from gradstore.progress import Log, Progress, silent, unheard
+from gradstore.storage import Location, open_folder, same_place
+from gradstore.storage.location import scheme_of
+from gradstore.store.arrival import arriving, existing_store
+from gradstore.store.card import write_card
+from gradstore.store.create import create_store
+from gradstore.store.hub import hub_warnings, largest_folders, push_to_hub
+from gradstore.store.sending import Sender
+from gradstore.store.shipment import Shipment, shipment
 from gradstore.store.store import Store, open_store
-from gradstore.store.writer import DatasetWriter
 
-__all__ = ["Source", "check_same", "chunk_name", "existing", "put_chunk", "sources_in", "tell_of_artefacts"]
+__all__ = ["TransferReport", "pull", "push"]
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
-    """A data set that gives chunks.
+class TransferReport:
+    """What a push or a pull copied, or would copy.
 
     Attributes
     ----------
-    location : str
-        Of its store, for messages.
-    pieces : Pieces
+    source, destination : str
+    files, bytes : int
+        Of all that was asked for.
+    files_missing, bytes_missing : int
+        Of what the destination did not have whole.
+    bytes_sent : int
+        Less than that where a transfer was resumed; 0 in a dry run.
+    datasets : list of dict
+        ``checkpoint``, ``name``, ``directions``, and ``new``: whether anything of it was missing.
+    artefacts : list of str
+        Graphs and selections that were missing.
+    left_out : list of str
+        What was not copied, and why.
+    folders : list of (str, int)
+        The folders of the destination with the most entries.
+    warnings : list of str
+        What the destination may not take well.
     """
 
-    location: str
-    pieces: Pieces
+    source: str
+    destination: str
+    files: int
+    bytes: int
+    files_missing: int
+    bytes_missing: int
+    bytes_sent: int
+    datasets: list[dict[str, Any]]
+    artefacts: list[str]
+    left_out: list[str]
+    folders: list[tuple[str, int]]
+    warnings: list[str]
 
 
-def sources_in(store: Store) -> Iterator[tuple[str, str, Source]]:
-    """Every data set of a store that has a direction, finished or not, by checkpoint and name."""
-    for checkpoint in store.checkpoints:
-        for name in store.datasets(checkpoint):
-            dataset = DatasetFolder.read(store.at(f"{CHECKPOINTS}/{checkpoint}/{name}"))
-            if dataset is not None and dataset.vectors:
-                yield checkpoint, name, Source(store.location, Pieces(dataset))
+def push(
+    store: Store | Location,
+    destination: Location,
+    *,
+    checkpoints: Sequence[str] | None = None,
+    datasets: Sequence[str] | None = None,
+    directions: Sequence[str] | None = None,
+    artefacts: bool = True,
+    dry_run: bool = False,
+    progress: Progress = silent,
+    log: Log = unheard,
+) -> TransferReport:
+    """Copy what is finished in a store to another place, where it becomes a store, or is added to one.
+
+    Every object is checked against its manifest before it is sent. Manifests come last, so that what a killed push
+    leaves is not readable; the same call goes on, and sends no object again that has arrived. An overlay is copied
+    with what it shows of its base; what arrives is complete.
+
+    Parameters
+    ----------
+    store : Store, path or URL
+    destination : path or URL
+        Where nothing is yet, or a store.
+    checkpoints, datasets, directions : sequence of str, optional
+        What to copy; by default all. A data set with only some of its directions is complete.
+    artefacts : bool
+        Whether graphs and selections go along, if all rows that they were made from do or are there.
+    dry_run : bool
+        Compare the two places and report what would be copied; nothing is written.
+    progress, log : callable, optional
+        ``progress(total, unit, label)`` gives a bar; ``log(line)`` hears what is left out.
+
+    Returns
+    -------
+    TransferReport
+
+    Raises
+    ------
+    StoreNotFoundError, UsageError
+        If there is no such store, a name is unknown, or nothing is left to copy.
+    IncompatibleError
+        If the destination has something else under one of the names; nothing is written then.
+    IncompleteError
+        If the destination has something unfinished under one of the names; nothing is written then.
+    CorruptError
+        If an object does not match its checksum; it is not sent.
+    StoreWriteError
+        If the destination refuses, or something else writes there; what has arrived is not sent again.
+    """
+    source = open_store(store) if not isinstance(store, Store) else store
+    place = open_folder(destination)
+    if same_place(source.folder, place):
+        raise UsageError(f"{place} cannot be copied to itself: choose another place")
+    left_out: list[str] = []
+
+    def note(line: str) -> None:
+        left_out.append(line)
+        log(line)
+
+    goods = shipment(
+        source,
+        checkpoints=checkpoints,
+        datasets=datasets,
+        directions=directions,
+        artefacts=artefacts,
+        log=note,
+    )
+    target = existing_store(destination)
+    missing = arriving(goods, target, note)
+    on_hub = scheme_of(str(destination)) == "hf"
+    sent = 0
+    if not dry_run and on_hub:
+        sent = push_to_hub(missing, str(destination), progress)
+    elif not dry_run:
+        target = create_store(destination)
+        sent = Sender(target, progress).send(missing, f"{source.location} to {place}")
+        write_card(target)
+    return _report(source, str(place), goods, missing, sent, left_out, on_hub)
 
 
-def existing(out: Location) -> list[Store]:
-    """The store that is to be written, if it is there."""
-    try:
-        return [open_store(out)]
-    except StoreNotFoundError:
-        return []
+def pull(
+    source: Location,
+    out: Location,
+    *,
+    checkpoints: Sequence[str] | None = None,
+    datasets: Sequence[str] | None = None,
+    directions: Sequence[str] | None = None,
+    artefacts: bool = True,
+    dry_run: bool = False,
+    progress: Progress = silent,
+    log: Log = unheard,
+) -> TransferReport:
+    """Copy a store from another place to a folder on this machine: `push` in the other direction, in all respects.
+
+    Every object is checked against its manifest when it has arrived, before it is written. For parameters and errors
+    see `push`.
+    """
+    if open_folder(out).path is None:
+        raise UsageError(f"{out} is not on this machine: use `gradstore store push` to copy to it")
+    return push(
+        source,
+        out,
+        checkpoints=checkpoints,
+        datasets=datasets,
+        directions=directions,
+        artefacts=artefacts,
+        dry_run=dry_run,
+        progress=progress,
+        log=log,
+    )
 
 
-def tell_of_artefacts(store: Store, done: str, log: Log) -> None:
-    """Log which graphs and selections are left behind: they are of the very rows that they were made from."""
-    left = [f"{kind}/{name}" for kind in ARTEFACTS for name in getattr(store, kind)]
-    if left:
-        log(f"{store.location}: not {done}, build them anew: {', '.join(left)}")
-
-
-def chunk_name(writer: DatasetWriter, chunk: int) -> str:
-    """What a message calls a chunk."""
-    return f"chunk {chunk} of data set {writer.name!r} of {writer.checkpoint!r}"
-
-
-def check_same(
-    kept: Source, source: Source, chunk: int, what: str, mine: Part | None, theirs: Part, cure: str
-) -> None:
-    """Refuse a chunk that is not the same in two stores, with both values of what differs."""
-    first = kept.pieces.dataset.settings.span(chunk).start
-    found = "" if mine is None else difference(mine, theirs, first)
-    if found:
-        raise IncompatibleError(
-            f"{what} is not the same in {kept.location} (there) and {source.location} (here): {found}; {cure}"
-        )
-
-
-def put_chunk(
-    writer: DatasetWriter, kept: Source, chunk: int, columns: Part, pieces: Iterable[Piece]
-) -> None:
-    """Claim a chunk and publish it; `StoreWriteError` if another process has it."""
-    claim = writer.claim(chunk)
-    if claim is None:
-        what = chunk_name(writer, chunk)
-        raise StoreWriteError(f"another process is writing {what} in {kept.location}: wait for it to end")
-    with claim:
-        claim.put(columns, pieces)
+def _report(
+    source: Store,
+    destination: str,
+    goods: Shipment,
+    missing: Shipment,
+    sent: int,
+    left_out: list[str],
+    on_hub: bool,
+) -> TransferReport:
+    all_of, lacking = list(goods.sealed()), list(missing.sealed())
+    folders = largest_folders(all_of)
+    new = {part.columns.place for part in missing.datasets}
+    return TransferReport(
+        source=source.location,
+        destination=destination,
+        files=sum(len(each.files) for each in all_of),
+        bytes=sum(each.size for each in all_of),
+        files_missing=sum(len(each.files) for each in lacking),
+        bytes_missing=sum(each.size for each in lacking),
+        bytes_sent=sent,
+        datasets=[
+            {
+                "checkpoint": part.checkpoint,
+                "name": part.name,
+                "directions": sorted(part.directions),
+                "new": part.columns.place in new,
+            }
+            for part in goods.datasets
+        ],
+        artefacts=[part.sealed.place for part in missing.artefacts],
+        left_out=left_out,
+        folders=folders,
+        warnings=hub_warnings(all_of, folders) if on_hub else [],
+    )

@@ -10,16 +10,16 @@ from dataclasses import dataclass
 from gradstore.errors import GradstoreError
 from gradstore.storage import Folder
 from gradstore.store.artifacts import read_artifact
+from gradstore.store.card import CARD
 from gradstore.store.dataset import open_dataset
 from gradstore.store.folder import DatasetFolder, begun
 from gradstore.store.layout import ARTEFACTS, CHECKPOINTS, LOCK, MANIFEST, METADATA, parse_group
+from gradstore.store.listing import INDEX, index_document
 from gradstore.store.manifest import Entry, is_sealed, read_manifest
 from gradstore.store.parts import COLUMN_ARRAYS, finished, read_part
 from gradstore.store.store import Store, open_store
 
 __all__ = ["Problem", "verify"]
-
-_CARD = "README.md"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +74,7 @@ def verify(path: str | os.PathLike[str]) -> list[Problem]:
             with check.noting(f"{kind}/{name}"):
                 if check.objects(f"{kind}/{name}"):
                     read_artifact(store, kind, name)
+    check.index()
     check.strays()
     return check.problems
 
@@ -84,7 +85,7 @@ class _Check:
     def __init__(self, folder: Folder) -> None:
         self.folder = folder
         self.problems: list[Problem] = []
-        self.known = {METADATA, _CARD}
+        self.known = {METADATA, CARD, INDEX}
         self.unknowable: list[str] = []
 
     @contextmanager
@@ -153,6 +154,13 @@ class _Check:
         if what:
             self.problems.append(Problem(f"{place}/{name}", what))
         return bool(what)
+
+    def index(self) -> None:
+        """Find a listing that is not what it should be; a store of an earlier gradstore has none."""
+        listed = self.folder.get(INDEX)
+        if listed is not None and listed != index_document(self.folder):
+            what = f"is out of date: refresh it with `gradstore store card {self.folder}`"
+            self.problems.append(Problem(INDEX, what))
 
     def strays(self) -> None:
         """Find the files that no manifest knows; locks and a folder's own dot files are no objects."""

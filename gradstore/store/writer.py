@@ -97,7 +97,7 @@ class DatasetWriter:
         rows : int
         directions : Mapping from str to int
             What to write, and the length of a row in each. Others that are stored are left as they are.
-        encoding : {"int8", "half", "exact"}
+        encoding : {"int8", "half", "int4", "sign", "exact"}
         chunk_rows : int, optional
             Rows of a chunk; by default what the data set has, or else what fills 8 MiB in the widest direction.
         content_digest : str

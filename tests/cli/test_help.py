@@ -123,6 +123,7 @@ def test_version(run) -> None:
 
 def test_choices_are_those_of_the_library() -> None:
     from gradstore import data, interchange, records
+    from gradstore.store.arrays import COMPRESSIONS
     from gradstore.store.encodings import ENCODINGS
 
     assert options.DIRECTIONS == records.DIRECTIONS
@@ -131,3 +132,4 @@ def test_choices_are_those_of_the_library() -> None:
     assert options.IMPORTS == interchange.IMPORTS
     assert options.EXPORTS == interchange.EXPORTS
     assert set(options.ENCODINGS) == set(ENCODINGS)
+    assert options.COMPRESSIONS == COMPRESSIONS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -127,8 +128,8 @@ def test_a_data_set_without_records_says_what_to_give(tmp_path: Path) -> None:
         (lambda d: d.read("sgd", 3, 2), "it has rows 0 to 10"),
         (lambda d: d.take("sgd", [0, 10]), "row 10 of data set 'pool'"),
         (lambda d: d.take("sgd", [-1]), "row -1 of data set 'pool'"),
-        (lambda d: d.take("sgd", [0.5]), "whole numbers"),
-        (lambda d: d.take("sgd", [True]), "whole numbers"),
+        (lambda d: d.take("sgd", [0.5]), "given as numbers, as ids"),
+        (lambda d: d.take("sgd", [True]), "given as numbers, as ids"),
         (lambda d: d.records([10]), "row 10"),
     ],
 )
@@ -179,3 +180,43 @@ def test_directions_may_have_rows_of_different_lengths(tmp_path: Path, make: Sim
         assert dataset.take(name, []).shape == (0, dim)
         assert dataset.read(name, 3, 3).shape == (0, dim)
     assert dataset.size == dataset.manifest.size + dataset.size_of("adam") + dataset.size_of("rds")
+
+
+def test_rows_are_chosen_by_number_by_id_and_by_a_bool_for_each(
+    tmp_path: Path, make: SimpleNamespace
+) -> None:
+    dataset = make.write(tmp_path / "s")
+    rows = [7, 2, 7]
+    by_number = dataset.take("sgd", rows)
+    np.testing.assert_array_equal(dataset.take("sgd", list(dataset.ids[rows])), by_number)
+    np.testing.assert_array_equal(dataset.take("sgd", dataset.ids[rows]), by_number)
+    np.testing.assert_array_equal(
+        dataset.take("sgd", dataset.valid), dataset.take("sgd", np.flatnonzero(dataset.valid))
+    )
+    assert dataset.records(["row-3"]) == dataset.records([3])
+    with pytest.raises(UsageError, match="has no row of the id 'row-99'"):
+        dataset.take("sgd", ["row-1", "row-99"])
+    with pytest.raises(UsageError, match="a bool for each of its 10 rows"):
+        dataset.take("sgd", np.ones(9, bool))
+
+
+def test_blocks_are_the_rows_in_order_however_many_are_read_ahead(
+    tmp_path: Path, make: SimpleNamespace
+) -> None:
+    dataset = make.write(tmp_path / "s", chunk_rows=1)
+    starts, blocks = zip(*dataset.blocks("sgd"), strict=True)
+    assert starts == tuple(range(10))
+    np.testing.assert_array_equal(np.concatenate(blocks), dataset.read("sgd", 0, 10))
+    assert dataset.download_size("sgd") == 0
+
+
+def test_an_abandoned_scan_leaves_no_thread(tmp_path: Path, make: SimpleNamespace) -> None:
+    blocks = make.write(tmp_path / "s", chunk_rows=1).blocks("sgd")
+    next(blocks)
+    assert _readers()
+    del blocks
+    assert not _readers()
+
+
+def _readers() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("read-ahead")]

@@ -73,7 +73,7 @@ def command(store: str, method: Literal["exact", "hnsw"] | None, as_json: bool, 
     for name in ("train", "targets", "checkpoints"):
         options[name] = options[name] or None
     started = time.monotonic()
-    graph = build_graph(store, **options, method=method or "auto", progress=console.progress)
+    graph = build_graph(store, **options, method=method or "auto", progress=console.progress, log=console.log)
     summary = _summary(graph, options["name"], time.monotonic() - started)
     if as_json:
         console.emit_json(summary)

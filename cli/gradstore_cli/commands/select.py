@@ -104,7 +104,7 @@ def command(
     records = _records(data) if data else None
     for name in ("train", "checkpoints"):
         options[name] = options[name] or None
-    picked = select(store, budget=budget, progress=console.progress, **options)
+    picked = select(store, budget=budget, progress=console.progress, log=console.log, **options)
     picked.write(output, records)
     if as_json:
         found = {"output": output, "ids": picked.ids, "composition": picked.composition(), **picked.report()}

@@ -12,14 +12,19 @@ COMMANDS = (
     "info",
     "verify",
     "merge",
+    "convert",
     "import",
     "export",
+    "push",
+    "pull",
+    "rm",
+    "card",
 )
 
 
 @click.group("store", cls=Group, package=__name__, names=COMMANDS)
 def command() -> None:
-    """Look into a store, check it, join stores, bring vectors in and out.
+    """Look into a store, check it, join stores, exchange vectors.
 
     \b
     Examples:

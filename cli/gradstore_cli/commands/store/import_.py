@@ -85,7 +85,7 @@ def command(
       gradstore store import grads.zarr pool.npy --name pool --rows pool.jsonl
       gradstore store import grads.zarr gsm8k.npy --name gsm8k --ids ids.txt --target
       gradstore store import grads.zarr grads/dolly-ckpt105-adam/dim8192 --name dolly --encoding int8
-      gradstore store import grads.zarr bergson-index --name pool --rows bergson-index/data.hf
+      gradstore store import grads.zarr bergson-index --name pool --rows pool.jsonl
     """
     from gradstore.interchange import import_gradients
     from gradstore.store import open_store

@@ -1,0 +1,163 @@
+"""Sends sealed folders to a store, several objects at a time, and publishes each when all of it is there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+
+from gradstore.progress import Bar, Progress
+from gradstore.storage import Folder
+from gradstore.store.arrival import NOTE
+from gradstore.store.create import join_checkpoint
+from gradstore.store.layout import CHECKPOINTS, LOCK, MANIFEST, METADATA, group_document
+from gradstore.store.manifest import Entry, Sealed
+from gradstore.store.shipment import ArtefactPart, CheckpointPart, DatasetPart, SealedFolder, Shipment
+from gradstore.store.store import Store
+
+__all__ = ["Sender", "checked"]
+
+_WORKERS = 8
+_IN_FLIGHT = 256 << 20
+
+
+def checked(sealed: SealedFolder, name: str) -> bytes:
+    """Bytes of a source's object; `CorruptError` if they do not match the manifest."""
+    entry = sealed.manifest.objects[name]
+    data = sealed.folder.get(name)  # not `fetch`: what is passed on need not be kept here as well
+    what = entry.damage(data)
+    if data is None or what:
+        raise Sealed(sealed.folder, sealed.manifest).damage(name, what)
+    return data
+
+
+class Sender:
+    """Sends to one store.
+
+    Each folder first gets a note of the manifest that it will have. Objects appear under their names only whole, and
+    were checked before: where the note is that of our manifest, an object of the right size is the right one and is
+    not sent again. Where it is another's, what lies there is removed. The manifest comes after all objects,
+    and the note goes when the manifest is there.
+
+    Parameters
+    ----------
+    store : Store
+    progress : Progress
+    """
+
+    def __init__(self, store: Store, progress: Progress) -> None:
+        self._store, self._progress = store, progress
+        self._sent = 0
+
+    def send(self, goods: Shipment, what: str) -> int:
+        """Send everything; the number of bytes that were sent, without manifests."""
+        total = sum(each.manifest.size for each in goods.sealed())
+        with self._progress(total, "bytes", what) as bar, _pool() as pool:
+            for checkpoint in goods.checkpoints:
+                join_checkpoint(self._store, checkpoint.name, checkpoint.identity)
+                self._adapter(checkpoint, pool, bar)
+            for dataset in goods.datasets:
+                self._dataset(dataset, pool, bar)
+            for artefact in goods.artefacts:
+                self._artefact(artefact, pool, bar)
+        return self._sent
+
+    def _adapter(self, part: CheckpointPart, pool: ThreadPoolExecutor, bar: Bar) -> None:
+        if part.adapter is None:
+            return
+        busy = f"another process writes the adapter of {part.name!r} to {self._store.location}: wait for it to end"
+        with self._store.folder.at(f"{CHECKPOINTS}/{part.name}").lock(LOCK, busy):
+            place = self._store.folder.at(part.adapter.place)
+            self._objects([(part.adapter, place)], pool, bar)
+            _publish(part.adapter, place)
+
+    def _dataset(self, part: DatasetPart, pool: ThreadPoolExecutor, bar: Bar) -> None:
+        place = self._store.folder.at(part.columns.place)
+        busy = f"another process writes {place}: wait for it to end"
+        with place.lock(LOCK, busy):
+            self._objects([(each, self._store.folder.at(each.place)) for each in part.sealed()], pool, bar)
+            for each in part.sealed():  # the columns first: a direction without them would be damage
+                _publish(each, self._store.folder.at(each.place))
+
+    def _artefact(self, part: ArtefactPart, pool: ThreadPoolExecutor, bar: Bar) -> None:
+        folder, fresh = self._store.folder.at(part.kind), f".{part.name}.new"
+        busy = f"another process is writing {part.sealed.place} of {self._store.location}: wait for it to end"
+        with folder.lock(f".{part.name}{LOCK}", busy):
+            place = folder.at(fresh)
+            self._objects([(part.sealed, place)], pool, bar)
+            _publish(part.sealed, place)
+            if folder.get(METADATA) is None:
+                folder.put(METADATA, group_document())
+            folder.replace(fresh, part.name)
+
+    def _objects(
+        self, folders: Iterable[tuple[SealedFolder, Folder]], pool: ThreadPoolExecutor, bar: Bar
+    ) -> None:
+        """Send all objects but the groups' documents, by which a folder is found."""
+        running: dict[Future[int], int] = {}
+        try:
+            for sealed, place, name, entry, resumed in _to_send(folders):
+                while running and sum(running.values()) + entry.size > _IN_FLIGHT:
+                    self._collect(running, bar)
+                running[pool.submit(_send, sealed, place, name, resumed)] = entry.size
+            while running:
+                self._collect(running, bar)
+        finally:  # nothing is under way any more when the lock is released
+            for each in running:
+                each.cancel()
+            wait(running)
+
+    def _collect(self, running: dict[Future[int], int], bar: Bar) -> None:
+        done, _ = wait(running, return_when=FIRST_COMPLETED)
+        for each in done:
+            bar.update(running.pop(each))
+            self._sent += each.result()
+
+
+def _to_send(
+    folders: Iterable[tuple[SealedFolder, Folder]],
+) -> Iterator[tuple[SealedFolder, Folder, str, Entry, bool]]:
+    for sealed, place in folders:
+        resumed = _noted(sealed, place)
+        for name, entry in sealed.manifest.objects.items():
+            yield sealed, place, name, entry, resumed
+
+
+def _noted(sealed: SealedFolder, place: Folder) -> bool:
+    """Leave our note; whether it was there, and with it what we sent before."""
+    digest = sealed.manifest.digest.encode()
+    if place.get(NOTE) == digest:
+        return True
+    for name in place.names():
+        if not name.startswith("."):
+            place.delete(name)
+    place.put(NOTE, digest)
+    return False
+
+
+def _send(sealed: SealedFolder, place: Folder, name: str, resumed: bool) -> int:
+    """Send an object unless it is there; the bytes sent."""
+    if name == METADATA:
+        return 0  # with the manifest
+    if resumed and place.size(name) == sealed.manifest.objects[name].size:
+        return 0
+    data = checked(sealed, name)
+    place.put(name, data)
+    return len(data)
+
+
+def _publish(sealed: SealedFolder, place: Folder) -> None:
+    if METADATA in sealed.manifest.objects:
+        place.put(METADATA, checked(sealed, METADATA))
+    place.put(MANIFEST, sealed.manifest.to_bytes())
+    place.delete(NOTE)
+
+
+@contextmanager
+def _pool() -> Iterator[ThreadPoolExecutor]:
+    """Threads that begin nothing more once something has failed."""
+    pool = ThreadPoolExecutor(_WORKERS)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
