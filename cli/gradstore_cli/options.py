@@ -27,6 +27,7 @@ __all__ = [
     "config_option",
     "direction_options",
     "format_option",
+    "license_option",
     "max_length_option",
     "positive",
     "seed_option",
@@ -207,6 +208,14 @@ def store_argument(function: Function) -> Function:
     return click.argument("store", metavar="STORE")(storage_option(function))
 
 
+def _licences(_ctx: click.Context, _param: click.Parameter, texts: tuple[str, ...]) -> dict[str, str] | None:
+    if not texts:
+        return None
+    from gradstore.store.licence import parse_licences
+
+    return parse_licences(texts)
+
+
 train_option = click.option(
     "--train",
     multiple=True,
@@ -238,6 +247,15 @@ format_option = click.option(
     metavar="NAME",
     show_default="detected",
     help=f"Format of the rows: {', '.join(FORMATS)}.",
+)
+
+license_option = click.option(
+    "--license",
+    multiple=True,
+    metavar="NAME|SOURCE=NAME",
+    callback=_licences,
+    show_default="not stated",
+    help="Licence of the rows, or of those of one source; repeatable.",
 )
 
 max_length_option = click.option(

@@ -29,6 +29,8 @@ def overview(store: Store) -> dict[str, Any]:
 
 
 def _statistics(dataset: Dataset) -> dict[str, Any]:
+    from gradstore.store.licence import licences
+
     losses = [float(loss) for loss in dataset.loss if math.isfinite(loss)]
     return {
         "invalid": dict(Counter(reason for reason in dataset.reasons if reason)),
@@ -37,6 +39,7 @@ def _statistics(dataset: Dataset) -> dict[str, Any]:
         "tokens": int(dataset.tokens.sum()),
         "mean_loss": statistics.fmean(losses) if losses else None,
         "has_records": dataset.has_records,
+        "licences": licences(dataset.attributes),
     }
 
 
@@ -102,12 +105,18 @@ def _details(dataset: dict[str, Any]) -> dict[str, str]:
         **unfinished,
         "size": console.size(dataset["bytes"]),
         "sources": _counts(sources[:MOST_SOURCES]) + more,
+        "licence": _licences(dataset["licences"]),
         "subtasks": console.count(dataset["subtasks"]) if dataset["subtasks"] else "",
         "tokens": console.count(dataset["tokens"]) if dataset["tokens"] else "",
         "mean loss": f"{dataset['mean_loss']:.4f}" if dataset["mean_loss"] is not None else "",
         "rows inside": "yes" if dataset["has_records"] else "no: select needs --data",
         "digest": dataset["digest"],
     }
+
+
+def _licences(found: dict[str, str]) -> str:
+    sources = [f"{source} {name}" for source, name in found.items() if source]
+    return "; ".join([found.get("", "not stated"), *([", ".join(sources)] if sources else [])])
 
 
 def _vectors(direction: dict[str, Any]) -> str:

@@ -24,6 +24,7 @@ from gradstore.parts import Share
 from gradstore.progress import Log, Progress
 from gradstore.records import CheckpointIdentity
 from gradstore.store import Dataset, DatasetWriter, check_comparable, open_store
+from gradstore.store.licence import licence_members
 
 __all__ = ["CheckpointRun"]
 
@@ -189,6 +190,7 @@ def attributes(job: Settings, file: DataFile, continues: str) -> dict[str, Any]:
         "quantize": job.quantize,
         "embed_rows": job.embed_rows,
         "provenance": {
+            **licence_members(job.license),
             "file": job.data.name,
             "token_budget": job.resolved_token_budget(),
             "device": job.resolved_device().partition(":")[0],

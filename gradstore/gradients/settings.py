@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypedDict
@@ -19,8 +19,8 @@ __all__ = ["Options", "Settings"]
 # Directions that a projection can make: sketched from both sides, a gradient is never there to be transformed.
 SKETCHED = ("sgd", "precond", "rds")
 WHOLE_FULL = ("sgd", "sign", "rds")
-# Settings that say where something lies or who computes it.
-PLACES = ("data", "base", "chat_template", "device", "part", "strict")
+# Settings that say where something lies or who computes it, or that are kept elsewhere.
+PLACES = ("data", "base", "chat_template", "device", "part", "strict", "license")
 
 
 class Options(TypedDict, total=False):
@@ -50,6 +50,7 @@ class Options(TypedDict, total=False):
     embed_adapter: bool
     part: str | None
     strict: bool
+    license: str | Mapping[str, str] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +107,8 @@ class Settings:
         ``"i/n"``: compute only every n-th chunk, beginning with chunk i.
     strict : bool
         Whether a row without a gradient is an error.
+    license : str or Mapping from source to str, optional
+        Under which licence the rows may be used; the source ``""`` stands for all others.
     """
 
     data: Path
@@ -136,6 +139,7 @@ class Settings:
     embed_adapter: bool = True
     part: str | None = None
     strict: bool = False
+    license: str | Mapping[str, str] | None = None
 
     @property
     def kind(self) -> str:

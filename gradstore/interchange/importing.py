@@ -32,6 +32,7 @@ def import_gradients(
     direction: str | None = None,
     target: bool = False,
     encoding: str = "exact",
+    license: str | Mapping[str, str] | None = None,
     progress: Progress = silent,
     log: Log = unheard,
 ) -> Dataset:
@@ -63,6 +64,8 @@ def import_gradients(
     target : bool
         Whether these are target rows.
     encoding : str, default "exact"
+    license : str or Mapping from source to str, optional
+        See `gradstore.import_arrays`.
     progress, log : callable, optional
         ``progress(total, unit, label)`` gives a bar; ``log(line)`` hears what the files do not hold.
 
@@ -100,6 +103,7 @@ def import_gradients(
         target=target,
         encoding=encoding,
         provenance={"file": "/".join(opened.path.absolute().parts[-2:]), "format": opened.format},
+        license=license,
         progress=progress,
         **columns,
     )

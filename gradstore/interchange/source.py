@@ -17,7 +17,18 @@ from gradstore.records import DIRECTIONS
 if TYPE_CHECKING:
     from gradstore.store.importer import Matrix
 
-__all__ = ["Raw", "Source", "Stacked", "check_matrix", "inside", "member", "names_in", "read_json", "regular", "told_direction"]
+__all__ = [
+    "Raw",
+    "Source",
+    "Stacked",
+    "check_matrix",
+    "inside",
+    "member",
+    "names_in",
+    "read_json",
+    "regular",
+    "told_direction",
+]
 
 LARGEST_JSON = 1 << 30
 

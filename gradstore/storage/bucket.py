@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from gradstore.errors import StoreWriteError
 from gradstore.storage.cache import Cache
@@ -84,7 +84,9 @@ class BucketFolder(RemoteFolder):
         if isinstance(self._client.create(key, data), Refused):
             found = self._client.get(key)
             if found is None or found.data != data:  # after a lost answer it is there, and is ours
-                raise StoreWriteError(f"{self.where(name)} was published by another process: run the same command again")
+                raise StoreWriteError(
+                    f"{self.where(name)} was published by another process: run the same command again"
+                )
 
     def make(self) -> None:
         """Nothing: a bucket has no folders."""
@@ -116,9 +118,12 @@ class BucketFolder(RemoteFolder):
         """Take a lease; None if another has it."""
         return self._leases.attempt(self._key(name))
 
+    def _delete(self, names: Iterable[str]) -> None:
+        self._client.delete([self._key(name) for name in names])
+
     def _key(self, name: str) -> str:
         return joined(self._prefix, name)
 
     def _below(self, name: str) -> list[str]:
         prefix = self._key(name)
-        return [key.removeprefix(f"{prefix}/") if prefix else key for key in self._client.list(prefix)]
+        return [key.removeprefix(f"{prefix}/") if prefix else key for key in self._client.below(prefix)]

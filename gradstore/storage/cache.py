@@ -17,8 +17,8 @@ __all__ = ["Cache", "cache_from_environment", "parse_size"]
 
 FOLDER, SIZE = "GRADSTORE_CACHE", "GRADSTORE_CACHE_SIZE"
 _DEFAULT_SIZE = 10 * 10**9
-_UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
-_SIZE = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([kmgt]?b?)\s*", re.IGNORECASE)
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
+_SIZE = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([kmgt]?)b?\s*", re.IGNORECASE)
 _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _IN_USE = 10.0
 """Seconds for which what was just used stays: another process may be about to open it."""
@@ -153,7 +153,9 @@ def cache_from_environment() -> Cache:
     try:
         root = Path(given).expanduser() if given else _default_folder()
     except RuntimeError:
-        raise GradstoreError(f"this user has no home folder: set {FOLDER} to a folder for the cache") from None
+        raise GradstoreError(
+            f"this user has no home folder: set {FOLDER} to a folder for the cache"
+        ) from None
     size = os.environ.get(SIZE)
     return Cache(root, parse_size(size) if size else _DEFAULT_SIZE)
 
@@ -167,10 +169,9 @@ def parse_size(text: str) -> int:
         If it is no size.
     """
     found = _SIZE.fullmatch(text)
-    unit = found.group(2).lower() if found else ""
-    if found is None or (unit if unit.endswith("b") or not unit else f"{unit}b") not in _UNITS:
+    if found is None:
         raise UsageError(f"{SIZE} is a size such as 20GB or 500MB, not {text!r}")
-    return int(float(found.group(1)) * _UNITS[unit if unit.endswith("b") or not unit else f"{unit}b"])
+    return int(float(found.group(1)) * _UNITS[found.group(2).lower()])
 
 
 def _default_folder() -> Path:

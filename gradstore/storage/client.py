@@ -106,9 +106,7 @@ class Client:
         import obstore
 
         large = len(data) > 2 * _PIECE
-        self._write(
-            key, lambda: obstore.put(self._store, key, data, use_multipart=large, chunk_size=_PIECE)
-        )
+        self._write(key, lambda: obstore.put(self._store, key, data, use_multipart=large, chunk_size=_PIECE))
 
     def create(self, key: str, data: bytes) -> UpdateVersion | Refused:
         """Publish an object if there is none; after a lost answer it may be refused and yet be there."""
@@ -140,7 +138,7 @@ class Client:
         if names:
             self._write(names[0], operation)
 
-    def list(self, prefix: str) -> list[str]:
+    def below(self, prefix: str) -> list[str]:
         """Sorted keys of all objects below a prefix."""
         import obstore
 
@@ -169,7 +167,8 @@ class Client:
                 result = obstore.put(self._store, key, data, mode=mode)
             except (AlreadyExistsError, PreconditionError):
                 return Refused()
-            return {"e_tag": result["e_tag"], "version": result["version"]}
+            version: UpdateVersion = {"e_tag": result["e_tag"], "version": result["version"]}
+            return version
 
         return self._write(key, operation)
 

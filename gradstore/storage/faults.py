@@ -10,7 +10,13 @@ __all__ = ["Fault", "fault_of"]
 _STATUS = re.compile(r"status code: (\d{3})")
 _CODE = re.compile(r"<Code>(\w+)</Code>")
 _PASSING = (408, 429)
-_CREDENTIALS = ("169.254.169.254", "metadata.google.internal", "token request", "No credentials", "az account")
+_CREDENTIALS = (
+    "169.254.169.254",
+    "metadata.google.internal",
+    "token request",
+    "No credentials",
+    "az account",
+)
 _SETTING = ("builder error", "failed to parse", "Config error", "must be specified", "Invalid Access Key")
 
 
@@ -53,7 +59,9 @@ def fault_of(text: str) -> Fault:
     if any(sign in head for sign in _SETTING) or "InvalidUri" in text:
         return Fault(False, False, "a setting of the location, such as its endpoint or key, is not valid")
     if "error sending request" in head:
-        return Fault(True, False, "no answer from the server: check the network, and the endpoint if one is set")
+        return Fault(
+            True, False, "no answer from the server: check the network, and the endpoint if one is set"
+        )
     return Fault(True, True, "the connection broke off")
 
 

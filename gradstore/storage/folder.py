@@ -92,6 +92,10 @@ class Folder(ABC):
     def absent(self, name: str, entry: Entry) -> bool:
         """Whether a sealed object must be downloaded before it can be read."""
 
+    def forget(self, entry: Entry) -> bool:  # noqa: ARG002
+        """Remove the copy of a sealed object that turned out to be damaged; whether there was one."""
+        return False
+
     @abstractmethod
     def put(self, name: str, data: bytes) -> None:
         """Publish an object: a reader sees the old bytes or all the new ones.
@@ -100,6 +104,16 @@ class Folder(ABC):
         ------
         StoreWriteError
             If the system refuses.
+        """
+
+    @abstractmethod
+    def create(self, name: str, data: bytes) -> None:
+        """Publish an object that is never changed, such as a manifest; nothing happens if it is there already.
+
+        Raises
+        ------
+        StoreWriteError
+            If one with other bytes is there, or the system refuses.
         """
 
     @abstractmethod

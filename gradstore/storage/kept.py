@@ -60,7 +60,9 @@ class RemoteFolder(Folder):
         if data is None:
             return None
         if not _is(data, entry):
-            raise CorruptError(f"{self.where(name)} does not match its manifest: restore it from a copy of the store")
+            raise CorruptError(
+                f"{self.where(name)} does not match its manifest: restore it from a copy of the store"
+            )
         try:
             return self.cache.keep(entry, data)
         except OSError as error:
@@ -97,7 +99,9 @@ def joined(prefix: str, name: str) -> str:
     """
     parts = name.split("/") if name else []
     if any(part in ("", ".", "..") for part in parts) or "\\" in name or not name.isprintable():
-        raise CorruptError(f"{prefix or '.'}/{name!r} leads out of the store; a store must not name what lies elsewhere")
+        raise CorruptError(
+            f"{prefix or '.'}/{name!r} leads out of the store; a store must not name what lies elsewhere"
+        )
     return "/".join([prefix, *parts] if prefix else parts)
 
 

@@ -134,9 +134,7 @@ class Lease:
         with self._busy:
             if self._released.is_set():
                 return False
-            version = self._leases.client.update(
-                self._key, _document(self._holder, count), self._version
-            )
+            version = self._leases.client.update(self._key, _document(self._holder, count), self._version)
             if isinstance(version, Refused):
                 ours = self._leases.held(self._key, self._holder)
                 if ours is None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from gradstore.errors import CorruptError, GradstoreError
+from gradstore.errors import CorruptError, GradstoreError, StoreWriteError
 from gradstore.storage.folder import Entry, Folder
 from gradstore.storage.lock import FileLock
 from gradstore.storage.writing import writing
@@ -31,6 +32,24 @@ def _make_folder(path: Path) -> None:
     _make_folder(path.parent)
     path.mkdir(exist_ok=True)
     _sync_folder(path.parent)
+
+
+def _status(path: Path) -> os.stat_result | None:
+    try:
+        return path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Turn the system's refusal into one line."""
+    try:
+        yield
+    except GradstoreError:
+        raise
+    except OSError as error:
+        raise GradstoreError(f"cannot read {path}: {error.strerror or error}") from error
 
 
 class LocalFolder(Folder):
@@ -76,7 +95,7 @@ class LocalFolder(Folder):
         path = self.root / name
         try:
             inside = path.resolve().is_relative_to(self.boundary)
-        except (OSError, RuntimeError):  # links that go round in a circle
+        except (OSError, RuntimeError, ValueError):  # links that go round in a circle, names that are none
             inside = False
         if not inside:
             raise CorruptError(f"{path} leads out of the store; a store must not link to other folders")
@@ -85,27 +104,32 @@ class LocalFolder(Folder):
     def get(self, name: str) -> bytes | None:
         """All bytes of an object; None if there is no such object."""
         path = self.locate(name)
-        try:
-            return path.read_bytes()
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        except OSError as error:
-            raise GradstoreError(f"cannot read {path}: {error.strerror or error}") from error
+        with _reading(path):
+            found = _status(path)
+            if found is None:
+                return None
+            if not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)):  # reading it might never end
+                raise CorruptError(f"{path} is no file: a store holds files and folders only")
+            try:
+                return path.read_bytes()
+            except FileNotFoundError:  # this very moment
+                return None
 
     def size(self, name: str) -> int | None:
         """Bytes of an object; None if there is no such object."""
         path = self.locate(name)
-        return path.stat().st_size if path.is_file() else None
+        with _reading(path):
+            found = _status(path)
+        return found.st_size if found is not None and stat.S_ISREG(found.st_mode) else None
 
     def names(self, name: str = "") -> list[str]:
         """Sorted names of what lies directly in a folder; empty if there is no such folder."""
         path = self.locate(name)
-        try:
-            return sorted(entry.name for entry in path.iterdir())
-        except (FileNotFoundError, NotADirectoryError):
-            return []
-        except OSError as error:
-            raise GradstoreError(f"cannot read {path}: {error.strerror or error}") from error
+        with _reading(path):
+            try:
+                return sorted(entry.name for entry in path.iterdir())
+            except (FileNotFoundError, NotADirectoryError):
+                return []
 
     def files(self) -> Iterator[str]:
         """Relative names of all files below, sorted folder by folder; links are not followed."""
@@ -122,7 +146,7 @@ class LocalFolder(Folder):
     def file(self, name: str, entry: Entry) -> Path | None:  # noqa: ARG002
         """The object's own file; None if there is none."""
         path = self.locate(name)
-        return path if path.is_file() else None
+        return path if self.size(name) is not None else None
 
     def absent(self, name: str, entry: Entry) -> bool:  # noqa: ARG002
         """Never: all is here."""
@@ -159,6 +183,22 @@ class LocalFolder(Folder):
                     temporary.unlink()
                 raise
             _sync_folder(path.parent)
+
+    def create(self, name: str, data: bytes) -> None:
+        """Publish an object that is never changed; a lock keeps other processes of this machine away meanwhile.
+
+        Raises
+        ------
+        StoreWriteError
+            If one with other bytes is there, or the system refuses.
+        """
+        found = self.get(name)
+        if found is None:
+            self.put(name, data)
+        elif found != data:
+            raise StoreWriteError(
+                f"{self.where(name)} was published by another process: run the same command again"
+            )
 
     def make(self) -> None:
         """Create this folder and its parents, durably."""

@@ -13,6 +13,7 @@ from gradstore.errors import UsageError
 from gradstore.registry import unknown_name
 from gradstore.storage.folder import Folder
 from gradstore.storage.local import LocalFolder
+from gradstore.storage.redaction import plain
 
 __all__ = ["Location", "open_folder", "same_place", "storage_options"]
 
@@ -53,7 +54,9 @@ def open_folder(location: Location) -> Folder:
     if not scheme:
         return LocalFolder(Path(text))
     if scheme not in SCHEMES:
-        raise UsageError(f"location {text!r}: {unknown_name('kind of location', scheme, ('file', *SCHEMES))}")
+        raise UsageError(
+            f"location {plain(text)!r}: {unknown_name('kind of location', scheme, ('file', *SCHEMES))}"
+        )
     from gradstore.storage.remote import open_remote
 
     return open_remote(text, _options.get())

@@ -13,7 +13,7 @@ from gradstore.registry import unknown_name
 from gradstore.store.arrays import DTYPES
 from gradstore.store.card import write_card
 from gradstore.store.columns import read_strings, write_strings
-from gradstore.store.layout import ARTEFACTS, LOCK, METADATA, check_name, group_document, plain_json
+from gradstore.store.layout import ARTEFACTS, LOCK, METADATA, check_name, group_document, is_name, plain_json
 from gradstore.store.manifest import Recorder, Sealed, read_manifest
 from gradstore.store.store import Store
 
@@ -60,17 +60,30 @@ class Artifact:
     """
 
     def __init__(self, sealed: Sealed, kind: str, name: str) -> None:
-        ours = sealed.group()
+        attributes, arrays, strings = _members(sealed)
         self.kind, self.name, self.digest = kind, name, sealed.manifest.digest
-        self.attributes: Mapping[str, Any] = ours.get("attributes", {})
-        self.arrays: Mapping[str, npt.NDArray[Any]] = _Lazy(ours.get("arrays", ()), sealed.array)
+        self.attributes: Mapping[str, Any] = attributes
+        self.arrays: Mapping[str, npt.NDArray[Any]] = _Lazy(arrays, sealed.array)
         self.strings: Mapping[str, npt.NDArray[np.object_]] = _Lazy(
-            ours.get("strings", ()), lambda name: read_strings(sealed, name)
+            strings, lambda name: read_strings(sealed, name)
         )
 
     def __repr__(self) -> str:
         names = ", ".join([*self.arrays, *self.strings])
         return f"Artifact {self.kind}/{self.name}: {names}"
+
+
+def _members(sealed: Sealed) -> tuple[dict[str, Any], list[str], list[str]]:
+    """What an artefact's group says that it holds."""
+    ours = sealed.group()
+    attributes, *lists = (ours.get("attributes", {}), ours.get("arrays", []), ours.get("strings", []))
+    named = all(
+        isinstance(names, list) and all(isinstance(name, str) and is_name(name) for name in names)
+        for names in lists
+    )
+    if not isinstance(attributes, dict) or not named or len(set(lists[0] + lists[1])) < sum(map(len, lists)):
+        raise sealed.damage(METADATA, "does not describe an artefact")
+    return attributes, lists[0], lists[1]
 
 
 def write_artifact(

@@ -13,6 +13,7 @@ from gradstore.storage import Location, open_folder, same_place
 from gradstore.store.arrays import COMPRESSIONS, decode_chunk
 from gradstore.store.begin import join
 from gradstore.store.blocks import Piece, coded
+from gradstore.store.card import write_card
 from gradstore.store.create import create_store, join_checkpoint
 from gradstore.store.encodings import encoding
 from gradstore.store.fidelity import fidelity
@@ -153,7 +154,9 @@ def convert(
     opened = create_store(out)
     total = sum(len(job.source.pieces.dataset.settings.chunks) for job in jobs)
     with progress(total, "chunks", "convert") as bar:
-        return [report for job in jobs for report in _convert_dataset(opened, store, job, bar)]
+        reports = [report for job in jobs for report in _convert_dataset(opened, store, job, bar)]
+    write_card(opened)
+    return reports
 
 
 def _chosen(

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -16,25 +14,24 @@ from gradstore.registry import unknown_name
 from gradstore.storage import Folder
 from gradstore.store.ahead import read_ahead
 from gradstore.store.base import check_pin
-from gradstore.store.columns import read_offsets, read_spans, read_strings
 from gradstore.store.direction import Direction, open_direction
 from gradstore.store.folder import DatasetFolder, begun
+from gradstore.store.html import dataset_html
 from gradstore.store.identity import comparability
 from gradstore.store.layout import COLUMNS, METADATA, bytes_text
 from gradstore.store.manifest import Sealed, is_sealed, read_manifest
+from gradstore.store.rowtable import Choice, RowTable
 from gradstore.store.settings import Settings
 
 __all__ = ["Dataset", "open_dataset"]
 
 Rows = npt.NDArray[np.float32]
-Strings = npt.NDArray[np.object_]
-Choice = Sequence[int] | Sequence[str] | npt.NDArray[Any]
 
 DOWNLOADS = 4
 """Chunks that are downloaded at once."""
 
 
-class Dataset:
+class Dataset(RowTable):
     """One sealed data set of a store; made by `Store.dataset`.
 
     Columns are read when first used and kept; gradients are read when asked for and not kept.
@@ -72,10 +69,11 @@ class Dataset:
         verified: bool = False,
         pinned: Mapping[str, str] | None = None,
     ) -> None:
-        self.name, self.checkpoint, self.identity = name, checkpoint, identity
+        super().__init__(sealed, settings, name)
+        self.checkpoint, self.identity = checkpoint, identity
         self.manifest, self._pinned = sealed.manifest, pinned or {}
         check_pin(self._pinned, "", self.manifest.digest, sealed.folder)
-        self._sealed, self._settings, self._verified = sealed, settings, verified
+        self._verified = verified
         self._opened: dict[str, Direction] = {}
         folder = sealed.folder
         self.directions = tuple(each for each in begun(folder) if is_sealed(folder.at(each)))
@@ -128,69 +126,6 @@ class Dataset:
         """Directions that are not finished, and how many of their chunks are."""
         state = DatasetFolder.read(self._sealed.folder)
         return state.unfinished() if state else {}
-
-    @property
-    def chunks(self) -> list[range]:
-        """Rows of each chunk."""
-        return self._settings.chunks
-
-    @property
-    def attributes(self) -> Mapping[str, Any]:
-        """What its maker wrote about it (JSON values); ``target`` says whether it is a target set."""
-        return self._settings.attributes
-
-    @property
-    def content_digest(self) -> str:
-        """Digest of the rows it was made from."""
-        return self._settings.content_digest
-
-    def __len__(self) -> int:
-        return self._settings.rows
-
-    @cached_property
-    def ids(self) -> Strings:
-        """Row ids, shape (N,)."""
-        return self._strings("id")
-
-    @cached_property
-    def sources(self) -> Strings:
-        """Where each row comes from, shape (N,)."""
-        return self._strings("source")
-
-    @cached_property
-    def subtasks(self) -> Strings:
-        """Subtask of each row, ``""`` where there is none; shape (N,)."""
-        return self._strings("subtask")
-
-    @cached_property
-    def reasons(self) -> Strings:
-        """Why a row is invalid, ``""`` where it is valid; shape (N,)."""
-        return self._strings("reason")
-
-    @cached_property
-    def loss(self) -> Rows:
-        """Mean cross-entropy of each row, NaN where unknown; shape (N,)."""
-        return self._numbers("loss")
-
-    @cached_property
-    def tokens(self) -> npt.NDArray[np.int32]:
-        """Tokens of each row, learned or not, shape (N,)."""
-        return self._numbers("tokens")
-
-    @cached_property
-    def valid(self) -> npt.NDArray[np.bool_]:
-        """Whether each row has a gradient, shape (N,)."""
-        return self._numbers("valid")
-
-    @cached_property
-    def truncated(self) -> npt.NDArray[np.bool_]:
-        """Whether tokens of a row were cut, shape (N,)."""
-        return self._numbers("truncated")
-
-    @cached_property
-    def contents(self) -> npt.NDArray[np.uint8]:
-        """Hash of each row's content, shape (N, 12)."""
-        return self._numbers("contents")
 
     def norms(self, direction: str) -> Rows:
         """Euclidean norm of each projected row before encoding, shape (N,), float32."""
@@ -263,30 +198,6 @@ class Dataset:
             out[places] = opened.decode(chunk, within[places])
         return out
 
-    @cached_property
-    def has_records(self) -> bool:
-        """Whether the original rows are in the store."""
-        return int(self._record_offsets[-1]) > 0
-
-    def records(self, rows: Choice) -> list[dict[str, Any]]:
-        """Original rows, chosen as in `take`; only the chunks that hold them are read.
-
-        Raises
-        ------
-        UsageError
-            If the data set does not hold its original rows, or there is no such row.
-        """
-        wanted = self._rows(rows).tolist()
-        if not self.has_records:
-            raise UsageError(
-                f"data set {self.name!r} does not hold its original rows: give the data file it was made from"
-            )
-        spans = read_spans(self._sealed, f"{COLUMNS}/record", self._record_offsets, wanted)
-        try:
-            return [json.loads(span) for span in spans]
-        except ValueError as error:
-            raise self._sealed.damage(f"{COLUMNS}/record", f"holds a row that is no JSON ({error})") from None
-
     def incomplete(self) -> IncompleteError:
         """The error for a data set of which no direction is finished."""
         return _incomplete(self._sealed.folder, self.name, self.checkpoint)
@@ -302,15 +213,10 @@ class Dataset:
             f"  size        {bytes_text(self.size)}"
         )
 
-    @cached_property
-    def _record_offsets(self) -> npt.NDArray[np.int64]:
-        return read_offsets(self._sealed, f"{COLUMNS}/record", len(self))
+    def _repr_html_(self) -> str:
+        from gradstore.store.overview import dataset_info  # which reads data sets
 
-    def _strings(self, name: str) -> Strings:
-        return read_strings(self._sealed, f"{COLUMNS}/{name}", len(self))
-
-    def _numbers(self, name: str) -> npt.NDArray[Any]:
-        return self._sealed.array(f"{COLUMNS}/{name}", self._settings.column(name))
+        return dataset_html(dataset_info(self), self.checkpoint)
 
     def _direction(self, direction: str) -> Direction:
         """A finished direction, opened once."""
@@ -331,29 +237,6 @@ class Dataset:
             check_pin(self._pinned, direction, found.manifest.digest, self._sealed.folder.at(direction))
             self._opened[direction] = found
         return self._opened[direction]
-
-    @cached_property
-    def _row_of(self) -> dict[str, int]:
-        return {name: row for row, name in enumerate(self.ids)}
-
-    def _rows(self, rows: Choice) -> npt.NDArray[np.int64]:
-        wanted = np.asarray(rows)
-        if wanted.dtype.kind in "UO" and wanted.ndim == 1 and len(wanted):
-            unknown = next((name for name in wanted.tolist() if name not in self._row_of), None)
-            if unknown is not None:
-                raise UsageError(f"data set {self.name!r} has no row of the id {unknown!r}")
-            return np.array([self._row_of[name] for name in wanted.tolist()], np.int64)
-        if wanted.dtype == np.bool_ and wanted.shape == (len(self),):
-            return np.flatnonzero(wanted)
-        if wanted.ndim != 1 or (len(wanted) and wanted.dtype.kind not in "iu"):
-            raise UsageError(
-                f"rows of data set {self.name!r} are given as numbers, as ids, or as a bool for each of its "
-                f"{len(self)} rows"
-            )
-        wrong = wanted[(wanted < 0) | (wanted >= len(self))]
-        if len(wrong):
-            raise UsageError(f"row {wrong[0]} of data set {self.name!r}: it has rows 0 to {len(self)}")
-        return wanted.astype(np.int64)
 
 
 def open_dataset(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from gradstore.errors import CorruptError
 from gradstore.records import CheckpointIdentity, canonical_json, digest
 from gradstore.storage import Folder
@@ -50,6 +52,23 @@ def read_identity(folder: Folder) -> CheckpointIdentity | None:
             f"{where} holds no intact identity of a checkpoint: restore it from a copy of the store"
         )
     try:
-        return CheckpointIdentity.from_json(plain)
-    except (KeyError, TypeError, ValueError) as error:
+        identity = CheckpointIdentity.from_json(plain)
+        _check(identity)
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise CorruptError(f"{where} holds no identity of a checkpoint ({error})") from None
+    return identity
+
+
+def _check(identity: CheckpointIdentity) -> None:
+    """`ValueError` for a member of another type than it should have."""
+    names = ("base", "base_digest", "adapter_digest", "tokenizer_digest", "template_digest")
+    texts = [getattr(identity, name) for name in names]
+    numbers = (identity.step, identity.projection.dim, identity.projection.seed)
+    if not all(isinstance(text, str) for text in (*texts, identity.projection.kind)):
+        raise ValueError("a name or digest is no text")
+    if not all(type(number) is int and abs(number) < 1 << 64 for number in numbers):
+        raise ValueError("step, dim or seed is no whole number")
+    if type(identity.weight) not in (int, float) or not 0 <= identity.weight < math.inf:
+        raise ValueError(f"the weight is {identity.weight!r}")
+    if not isinstance(identity.lora, dict):
+        raise ValueError("lora is no object")

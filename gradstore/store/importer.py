@@ -14,10 +14,13 @@ import numpy.typing as npt
 from gradstore.errors import UsageError
 from gradstore.progress import Bar, Progress, silent
 from gradstore.records import CheckpointIdentity, GradientBlock, ProjectionSpec, content_hash, digest
+from gradstore.store.card import write_card
 from gradstore.store.columns import utf8
 from gradstore.store.dataset import Dataset
 from gradstore.store.layout import check_name
+from gradstore.store.licence import licence_members
 from gradstore.store.settings import wanted
+from gradstore.store.store import open_store
 from gradstore.store.writer import DatasetWriter
 
 __all__ = ["Matrix", "import_arrays"]
@@ -55,6 +58,7 @@ def import_arrays(
     sources: Sequence[str] | None = None,
     subtasks: Sequence[str] | None = None,
     provenance: Mapping[str, Any] | None = None,
+    license: str | Mapping[str, str] | None = None,
     progress: Progress = silent,
 ) -> Dataset:
     """Store vectors made elsewhere as a data set.
@@ -86,6 +90,8 @@ def import_arrays(
         By default the name of the data set, and nothing.
     provenance : Mapping, optional
         JSON values about where the vectors come from, kept with the data set.
+    license : str or Mapping from source to str, optional
+        Under which licence the rows may be used, kept with the data set; the source ``""`` stands for all others.
     progress : Progress, optional
         ``progress(total, unit, label)`` gives a bar.
 
@@ -130,7 +136,7 @@ def import_arrays(
         attributes={
             "target": target,
             "format": "imported",
-            **({} if provenance is None else {"provenance": dict(provenance)}),
+            **({"provenance": told} if (told := {**(provenance or {}), **licence_members(license)}) else {}),
         },
     ) as writer:
         missing = writer.missing()
@@ -139,7 +145,9 @@ def import_arrays(
                 span = writer.chunks[chunk]
                 writer.write(chunk, _block(gradients[span.start : span.stop], columns, span, direction))
                 bar.update(len(span))
-        return writer.seal()
+        dataset = writer.seal()
+    write_card(open_store(path))
+    return dataset
 
 
 def _columns(

@@ -16,6 +16,8 @@ from gradstore.store.licence import licence_differences
 __all__ = ["Settings", "VectorSettings", "check_chunks", "wanted"]
 
 _PROVENANCE = "provenance"
+MOST_CHUNKS = 1 << 18
+"""Chunks of a data set: more do not fit into a manifest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,7 @@ class VectorSettings:
         """
         dim, kind, compression = stored.get("dim"), stored.get("encoding"), stored.get("compression", "none")
         known = kind in tuple(ENCODINGS) and compression in COMPRESSIONS
-        if type(dim) is not int or dim < 1 or not isinstance(kind, str) or not known:
+        if type(dim) is not int or not 1 <= dim < 1 << 32 or not isinstance(kind, str) or not known:
             raise CorruptError(
                 f"{where} does not describe a direction: dim {dim!r}, encoding {kind!r}, compression {compression!r}"
             )
@@ -143,8 +145,12 @@ class Settings:
             raise CorruptError(f"{where} does not describe a data set ({error})") from None
         sizes = (settings.rows, settings.chunk_rows)
         whole = all(type(size) is int and size > 0 for size in sizes) and sizes[1] <= sizes[0]
-        if not whole or not isinstance(settings.attributes, dict):
+        if not whole or -(-sizes[0] // sizes[1]) > MOST_CHUNKS:
             raise CorruptError(f"{where} does not describe a data set: rows and rows of a chunk are {sizes}")
+        if not isinstance(settings.attributes, dict) or not isinstance(settings.content_digest, str):
+            raise CorruptError(
+                f"{where} does not describe a data set: attributes or digest are of a wrong type"
+            )
         return settings
 
     def differences(self, other: Settings, here: str = "now") -> list[str]:
@@ -188,6 +194,8 @@ def wanted(
     vectors = {name: VectorSettings(dim, kind) for name, dim in names.items()}
     widest = max(max(each.row_bytes, each.dim) for each in vectors.values())  # a chunk is also decoded whole
     size = max(1, CHUNK_BYTES // widest) if chunk_rows is None else chunk_rows
+    if chunk_rows is None:
+        size = max(size, -(-rows // MOST_CHUNKS))
     settings = Settings(rows, min(rows, size), content_digest, plain_json(attributes or {}, "attributes"))
     check_chunks(settings, vectors)
     return settings, vectors
@@ -195,6 +203,11 @@ def wanted(
 
 def check_chunks(settings: Settings, vectors: Mapping[str, VectorSettings]) -> None:
     """Refuse chunks that no reader admits."""
+    if settings.chunk_rows > 0 and -(-settings.rows // settings.chunk_rows) > MOST_CHUNKS:
+        raise UsageError(
+            f"a data set has at most {MOST_CHUNKS:,} chunks, and {settings.rows:,} rows need more with chunk_rows "
+            f"{settings.chunk_rows}: choose at least {-(-settings.rows // MOST_CHUNKS)}"
+        )
     largest = max(each.row_bytes for each in vectors.values()) * settings.chunk_rows
     if settings.chunk_rows < 1 or largest > LARGEST_CHUNK:
         raise UsageError(

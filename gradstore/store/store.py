@@ -11,6 +11,7 @@ from gradstore.registry import unknown_name
 from gradstore.storage import Folder, Location, open_folder
 from gradstore.store.base import Base, read_base
 from gradstore.store.dataset import Dataset, open_dataset
+from gradstore.store.html import store_html
 from gradstore.store.identity import read_identity
 from gradstore.store.layout import (
     CHECKPOINTS,
@@ -184,6 +185,9 @@ class Store:
 
     def __repr__(self) -> str:
         return overview(self.info())
+
+    def _repr_html_(self) -> str:
+        return store_html(self.info())
 
     def _checkpoint_info(self, name: str) -> dict[str, Any]:
         try:

@@ -95,9 +95,10 @@ def write_some(path: Path, chunks: Iterable[int], *, seed: int = 0, **changes: A
 
 
 def objects(path: Path) -> dict[str, bytes]:
-    return {
-        each.relative_to(path).as_posix(): each.read_bytes() for each in path.rglob("*") if each.is_file()
-    }
+    """All files but the card, which commands write and writers do not."""
+    files = (each for each in path.rglob("*") if each.is_file())
+    found = {each.relative_to(path).as_posix(): each.read_bytes() for each in files}
+    return {name: data for name, data in found.items() if name not in ("README.md", "index.json")}
 
 
 def resign(folder: Path, **facts: Any) -> None:

@@ -24,7 +24,15 @@ import zarr  # noqa: F401  (imported here once, not in every fork)
 
 from gradstore.errors import IncompleteError, StoreNotFoundError
 from gradstore.records import CheckpointIdentity, GradientBlock, ProjectionSpec
-from gradstore.store import DatasetWriter, create_store, merge, open_store, read_artifact, write_artifact
+from gradstore.store import (
+    DatasetWriter,
+    create_store,
+    merge,
+    open_store,
+    read_artifact,
+    write_artifact,
+    write_card,
+)
 
 STEPS = ("replace", "fsync", "mkdir", "unlink", "rmdir")
 ROWS, CHUNK_ROWS = 5, 2
@@ -45,6 +53,8 @@ def write_rows(
                 file.write(f"{chunk}\n")
         if chunks is None:
             writer.seal()
+    if chunks is None:
+        write_card(open_store(path))
 
 
 def block(span: range, directions: dict[str, int]) -> GradientBlock:

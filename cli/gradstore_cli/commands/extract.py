@@ -17,6 +17,7 @@ from gradstore_cli.options import (
     comma_separated,
     config_option,
     format_option,
+    license_option,
     max_length_option,
     positive,
     seed_option,
@@ -28,7 +29,7 @@ LORA = ("lora_r", "lora_alpha", "target_modules")
 SECTIONS = {
     "Look before computing": "--dry-run --price-per-hour --show",
     "Gradients": "--parameters --projection --dim --seed --encoding",
-    "Rows": "--max-length --chat-template --format --strict --no-embed-rows",
+    "Rows": "--max-length --chat-template --format --strict --no-embed-rows --license",
     "Model": "--base --init-lora --lora-r --lora-alpha --target-modules --quantize --trust-remote-code"
     " --no-embed-adapter",
     "Machine": "--part --device --dtype --token-budget --gradient-checkpointing --chunk-rows",
@@ -121,6 +122,7 @@ SECTIONS = {
     callback=lambda _ctx, _param, value: not value,
     help="Keep adapter and tokenizer out of the store; others then need the checkpoint folder.",
 )
+@license_option
 @click.option("--base", metavar="MODEL", show_default="the one that the checkpoint names", help="Base model.")
 @click.option("--init-lora", is_flag=True, help="Put a fresh adapter on a model that has none.")
 @click.option("--lora-r", type=positive, metavar="N", show_default="8", help="Its rank.")

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from gradstore_cli import console
-from gradstore_cli.options import DIRECTIONS, ENCODINGS, IMPORTS, Command, store_argument
+from gradstore_cli.options import DIRECTIONS, ENCODINGS, IMPORTS, Command, license_option, store_argument
 
 
 @click.command("import", cls=Command)
@@ -66,6 +66,7 @@ from gradstore_cli.options import DIRECTIONS, ENCODINGS, IMPORTS, Command, store
     metavar="NAME",
     help=f"How rows are kept: {', '.join(ENCODINGS)}; int8 takes a quarter of the space.",
 )
+@license_option
 def command(
     store: str,
     source: str,

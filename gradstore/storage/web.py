@@ -1,0 +1,97 @@
+"""Objects on a web server, which can be read but not listed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+from gradstore.errors import CorruptError, StoreNotFoundError
+from gradstore.storage.bucket import MANIFEST
+from gradstore.storage.cache import Cache
+from gradstore.storage.client import Client
+from gradstore.storage.index import INDEX, LARGEST_INDEX, Index, parse_index
+from gradstore.storage.kept import joined
+from gradstore.storage.readonly import ReadOnlyFolder
+
+__all__ = ["WebFolder"]
+
+_LARGEST = 1 << 30
+"""Bytes of an object of which nothing is known beforehand."""
+
+
+class WebFolder(ReadOnlyFolder):
+    """A folder below a URL; what lies in it is said by the ``index.json`` of the location that was opened.
+
+    Parameters
+    ----------
+    client : Client
+        Of that location.
+    cache : Cache
+    prefix : str
+        Where the folder is below the location.
+    """
+
+    def __init__(self, client: Client, cache: Cache, prefix: str = "") -> None:
+        super().__init__(cache)
+        self._client, self._prefix = client, prefix
+
+    def __str__(self) -> str:
+        return f"{self._client.root}{self._prefix}".rstrip("/")
+
+    def at(self, name: str) -> WebFolder:
+        """A folder inside this one."""
+        return WebFolder(self._client, self.cache, joined(self._prefix, name))
+
+    def get(self, name: str) -> bytes | None:
+        """All bytes of an object; None if there is no such object."""
+        data = self.download(name, _LARGEST)
+        if data is not None and len(data) > _LARGEST:
+            raise CorruptError(f"{self.where(name)} is larger than 1 GiB, which nothing in a store is")
+        return data
+
+    def download(self, name: str, most: int) -> bytes | None:
+        """An object, or its first bytes."""
+        found = self._client.get(joined(self._prefix, name), most)
+        return None if found is None else found.data
+
+    def size(self, name: str) -> int | None:
+        """Bytes of an object; None if there is no such object."""
+        stat = self._client.head(joined(self._prefix, name))
+        return None if stat is None else stat.size
+
+    def names(self, name: str = "") -> list[str]:
+        """Sorted names of the groups and manifests directly in a folder.
+
+        Raises
+        ------
+        StoreNotFoundError
+            If the location has no ``index.json``.
+        """
+        return self._index().names(joined(self._prefix, name))
+
+    def files(self) -> Iterator[str]:
+        """Relative names of groups, manifests and what these list."""
+        for name in self._index().files(self._prefix):
+            yield name
+            folder, _, last = name.rpartition("/")
+            if last == MANIFEST:
+                yield from (f"{folder}/{each}".lstrip("/") for each in self._listed(name))
+
+    def _index(self) -> Index:
+        found = self._client.get(INDEX, LARGEST_INDEX)
+        where = f"{self._client.root}{INDEX}"
+        if found is None:
+            raise StoreNotFoundError(
+                f"{where} is missing, and a web server cannot be listed: write it with `gradstore store card` on the "
+                "store, and copy it there"
+            )
+        return parse_index(found.data, where)
+
+    def _listed(self, name: str) -> list[str]:
+        try:
+            objects = json.loads(self.get(name) or b"{}").get("objects", {})
+        except (ValueError, AttributeError):
+            raise CorruptError(
+                f"{self.where(name)} is no manifest: restore it from a copy of the store"
+            ) from None
+        return sorted(objects)
