@@ -88,7 +88,6 @@ def running(folder: Path) -> Iterator[Server]:
         "filer.localSocket": folder / "filer.sock",
         "s3.localSocket": folder / "s3.sock",
         "s3.config": folder / "s3.json",
-        "s3.autoCreateBucket": "false",
         "s3.iam": "false",
         "s3.port.iceberg": 0,
         "s3.port.lance": 0,
@@ -116,21 +115,23 @@ def _die_with_parent() -> None:
 
 
 def _wait(server: Server, process: subprocess.Popen[bytes], log: Path) -> None:
-    """Until the bucket is there and takes an object."""
+    """Until it takes an object; the first one makes the bucket."""
     import obstore
     from obstore.exceptions import BaseError
     from obstore.store import S3Store
 
-    settings = {"endpoint": server.endpoint, "access_key_id": KEY, "secret_access_key": SECRET}
-    quick = {"client_options": {"allow_http": True, "timeout": "2s"}, "retry_config": {"max_retries": 0}}
-    root = S3Store(config={**settings, "endpoint": f"{server.endpoint}/{BUCKET}"}, virtual_hosted_style_request=True, bucket=BUCKET, **quick)
+    store = S3Store(
+        BUCKET,
+        config={"endpoint": server.endpoint, "access_key_id": KEY, "secret_access_key": SECRET},
+        client_options={"allow_http": True, "timeout": "2s"},
+        retry_config={"max_retries": 0},
+    )
     last: Exception | None = None
     for _ in range(_PATIENCE * 20):
         if process.poll() is not None:
             break
         try:
-            obstore.put(root, "", b"")  # makes the bucket
-            obstore.put(S3Store(BUCKET, config=settings, **quick), "ready", b"")
+            obstore.put(store, "ready", b"")
         except (BaseError, OSError) as error:
             last = error
             time.sleep(0.05)

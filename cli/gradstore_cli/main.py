@@ -34,6 +34,7 @@ EXTRA = (
     "torch",
     "transformers",
 )
+REMOTE = ("huggingface_hub", "obstore")
 
 FAILURES = (
     click.ClickException,
@@ -58,7 +59,7 @@ class Gradstore(Group):
             help_text.show()
             code = help_text.exit_code
         except FAILURES as error:
-            if isinstance(error, ModuleNotFoundError) and error.name not in EXTRA:
+            if isinstance(error, ModuleNotFoundError) and error.name not in (*EXTRA, *REMOTE):
                 raise
             code = report(error, arguments)
         sys.exit(code)
@@ -125,7 +126,8 @@ def explain(error: BaseException, arguments: Sequence[str]) -> tuple[str, int, s
         case GradstoreError():
             return str(error), error.exit_code, ""
         case ModuleNotFoundError():
-            return f"this needs {error.name}: pip install 'gradstore[extract]'", 1, ""
+            extra = "remote" if error.name in REMOTE else "extract"
+            return f"this needs {error.name}: pip install 'gradstore[{extra}]'", 1, ""
         case MemoryError():
             return "out of memory; a smaller --chunk-rows or --token-budget needs less", 1, ""
         case OSError(errno=errno.ENOSPC):
@@ -144,14 +146,16 @@ def _resume(arguments: Sequence[str]) -> str:
 
 
 def _without_secrets(arguments: Sequence[str]) -> list[str]:
-    """Return `arguments` with the values of storage options left out, which may be keys."""
+    """Return `arguments` without passwords in URLs and the values of storage options, which may be keys."""
+    from gradstore.storage import plain
+
     shown = []
     for before, word in zip(["", *arguments], arguments, strict=False):
         option = word.startswith(f"{MASKED}=")
         text = word.removeprefix(f"{MASKED}=") if option else word
         if option or before == MASKED:
             text = f"{text.partition('=')[0]}=…"
-        shown.append(f"{MASKED}={text}" if option else text)
+        shown.append(plain(f"{MASKED}={text}" if option else text))
     return shown
 
 

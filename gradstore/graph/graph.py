@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,6 +72,7 @@ def load_graph(store: Store | str | Path, name: str = "default") -> Graph:
         If a data set has changed or gone since it was built.
     """
     from gradstore.store import open_store, read_artifact
+    from gradstore.store.origin import check_graph, check_origin
 
     opened = open_store(store) if isinstance(store, str | Path) else store
     if name not in opened.graphs:
@@ -80,6 +80,8 @@ def load_graph(store: Store | str | Path, name: str = "default") -> Graph:
             raise StoreNotFoundError(unknown_name("graph", name, opened.graphs))
         raise StoreNotFoundError(f"{opened.location} has no graph; run `gradstore graph {opened.location}`")
     artifact = read_artifact(opened, "graphs", name)
+    check_origin(artifact)
+    check_graph(artifact)
     _check_fresh(opened, name, artifact.attributes)
     return Graph(
         np.array(artifact.strings["ids"], object),
@@ -92,51 +94,25 @@ def load_graph(store: Store | str | Path, name: str = "default") -> Graph:
 
 
 def digests(store: Store, checkpoints: Sequence[str], directions: Mapping[str, str]) -> dict[str, str]:
-    """Digest of all rows that a graph depends on, by ``checkpoint/name``.
+    """Digest of all rows that a graph depends on, by ``checkpoint/name``; see `gradstore.store.origin`."""
+    from gradstore.store import origin
 
-    Parameters
-    ----------
-    store : Store
-    checkpoints : sequence of str
-    directions : Mapping from str to str
-        Direction that is used of each data set.
-    """
-    return {
-        f"{key}/{name}": store.dataset(name, key).digest_of(direction)
-        for key in checkpoints
-        for name, direction in directions.items()
-    }
+    return origin.digests(store, checkpoints, directions)
 
 
 def rebuild_command(store: Store, name: str, attributes: Mapping[str, Any]) -> str:
     """The command that builds a graph of the same data sets, checkpoints and directions again."""
-    directions, words = attributes["directions"], ["gradstore", "graph", store.location]
-    for option, names in (
-        ("--train", attributes["train"]),
-        ("--target", attributes["targets"]),
-        ("--checkpoint", attributes["checkpoints"]),
-        ("--direction", sorted({directions[n] for n in attributes["train"]})[:1]),
-        ("--target-direction", sorted({directions[n] for n in attributes["targets"]})[:1]),
-    ):
-        words += [word for value in names for word in (option, value)]
-    words += [f"--{attributes['method']}", "-m", str(attributes["neighbours"]), "--name", name]
-    return shlex.join(words)
+    from gradstore.store import origin
+
+    return origin.rebuild_command(store, name, attributes)
 
 
 def _check_fresh(store: Store, name: str, attributes: Mapping[str, Any]) -> None:
-    checkpoints, directions = attributes["checkpoints"], attributes["directions"]
-    gone = [
-        f"{c}/{name}" for c in checkpoints for name, d in directions.items() if not _has(store, c, name, d)
-    ]
-    now = {} if gone else digests(store, checkpoints, directions)
-    stale = gone or [key for key, value in now.items() if attributes["digests"].get(key) != value]
-    if stale:
+    from gradstore.store.origin import rebuild_command, stale
+
+    found = stale(store, attributes)
+    if found:
         raise IncompatibleError(
-            f"graph {name!r} was built from other rows than the store holds now ({', '.join(stale)}); "
+            f"graph {name!r} was built from other rows than the store holds now ({', '.join(found)}); "
             f"rebuild it: {rebuild_command(store, name, attributes)}"
         )
-
-
-def _has(store: Store, checkpoint: str, name: str, direction: str) -> bool:
-    known = checkpoint in store.checkpoints and name in store.datasets(checkpoint)
-    return known and direction in store.dataset(name, checkpoint).directions

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gradstore.errors import DataError, UsageError
-from gradstore.interchange.source import Source, check_matrix, member, read_json, regular, told_direction
+from gradstore.interchange.source import Source, check_kind, member, read_json, regular, told_direction
 from gradstore.registry import unknown_name
 
 __all__ = ["map_npy", "read_npy", "read_npz"]
@@ -38,11 +38,14 @@ def map_npy(path: Path) -> npt.NDArray[Any]:
         If it holds something else, is cut off, or its header cannot be.
     """
     try:
-        array = np.lib.format.open_memmap(path, mode="r")
+        with path.open("rb") as file:
+            shape, fortran, dtype = _header(file)
+            start = file.tell()
     except _BROKEN as error:
-        raise DataError(f"{path}: no whole file that numpy.save wrote of numbers ({error})") from None
-    check_matrix(array, path)
-    return array
+        raise DataError(f"{path}: no file that numpy.save wrote of numbers ({error})") from None
+    check_kind(shape, dtype, path)
+    _check_size(path, path.stat().st_size, start + shape[0] * shape[1] * dtype.itemsize)
+    return np.memmap(path, dtype, "r", start, shape, "F" if fortran else "C")
 
 
 def read_npz(path: Path, key: str | None) -> Source:
@@ -72,15 +75,12 @@ class _Member:
                 self._start = file.tell()
         except (*_BROKEN, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
             raise DataError(f"{path}: {name} is no whole array of numbers ({error})") from None
-        check_matrix(self, f"{path}, {name}")
+        check_kind(self.shape, self.dtype, f"{path}, {name}")
         if fortran:
             raise DataError(f"{path}: {name} is stored column by column; save numpy.ascontiguousarray of it")
         self._row = self.shape[1] * self.dtype.itemsize
-        size, wanted = self._archive.getinfo(name).file_size, self._start + self.shape[0] * self._row
-        if size != wanted:
-            raise DataError(
-                f"{path}: {name} has {size:,} bytes, but its header says {wanted:,}: it is cut off"
-            )
+        size = self._archive.getinfo(name).file_size
+        _check_size(f"{path}, {name}", size, self._start + self.shape[0] * self._row)
         self._file: IO[bytes] = io.BytesIO()
         self._open()
 
@@ -101,6 +101,11 @@ class _Member:
     def _open(self) -> None:
         self._file.close()
         self._file = self._archive.open(self._name)
+
+
+def _check_size(where: object, size: int, wanted: int) -> None:
+    if size != wanted:
+        raise DataError(f"{where}: has {size:,} bytes, but its header says {wanted:,}: it is cut off")
 
 
 def _header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:

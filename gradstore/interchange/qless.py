@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from gradstore.errors import DataError
 from gradstore.interchange.less import UNIT_NOTE, layout, matrix_folder
-from gradstore.interchange.source import Source, check_matrix, member, names_in, regular
+from gradstore.interchange.source import Source, check_kind, member, names_in, regular
 from gradstore.interchange.tensors import map_value
 
 __all__ = ["read_qless"]
@@ -49,19 +49,20 @@ class _Packed:
     dtype: np.dtype[Any] = np.dtype(np.float32)
 
     def __init__(self, path: Path) -> None:
+        value = map_value(path)
+        if not isinstance(value, tuple) or len(value) != 2 or not isinstance(value[1], dict):
+            raise DataError(f"{path}: holds no packed rows of QLESS")
+        packed, about = value
         try:
-            packed, about = map_value(path)
             self.bits = int(about["nbits"])
             self.shape = tuple(int(size) for size in about["shape"])
             self._offset, self._scale = int(about["offset"]), float(about["scale_factor"])
             kind, codes = about["packing"], packed.numpy()
-        except DataError:
-            raise
         except (TypeError, ValueError, KeyError, AttributeError, RuntimeError) as error:
             raise DataError(
                 f"{path}: holds no packed rows of QLESS ({type(error).__name__}: {error})"
             ) from None
-        check_matrix(self, path)
+        check_kind(self.shape, self.dtype, path)
         most = 2 ** (self.bits - 1) - 1 if self.bits in (2, 4, 8) else 0
         known = self.bits in (1, 2, 4, 8) and kind == f"{self.bits}bit_u8" and 0 <= self._offset <= most
         if not known or not np.isfinite(self._scale) or self._scale <= 0:

@@ -21,7 +21,7 @@ __all__ = [
     "Raw",
     "Source",
     "Stacked",
-    "check_matrix",
+    "check_kind",
     "inside",
     "member",
     "names_in",
@@ -141,17 +141,17 @@ class Raw:
         return (codes.astype(np.uint32) << 16).view(np.float32) if self._brain else codes
 
 
-def check_matrix(array: Matrix, where: object) -> None:
+def check_kind(shape: Sequence[int], dtype: np.dtype[Any], where: object) -> None:
     """Refuse what is no matrix of real numbers.
 
     Raises
     ------
     DataError
     """
-    if len(array.shape) != 2 or array.dtype.kind not in "fiu" or 0 in array.shape:
+    whole = all(type(size) is int and size > 0 for size in shape)
+    if len(shape) != 2 or dtype.kind not in "fiu" or not whole:
         raise DataError(
-            f"{where}: holds {array.dtype} of shape {tuple(array.shape)}, not a matrix of real numbers "
-            "(rows, numbers of a row)"
+            f"{where}: holds {dtype} of shape {tuple(shape)}, not a matrix of real numbers (rows, numbers of a row)"
         )
 
 

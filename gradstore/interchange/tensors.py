@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ import numpy.typing as npt
 
 from gradstore.checkpoint.safe import load_value
 from gradstore.errors import CheckpointError, DataError, UsageError
-from gradstore.interchange.source import Source, check_matrix, regular
+from gradstore.interchange.source import Source, check_kind, regular
 from gradstore.registry import unknown_name
 
 if TYPE_CHECKING:
@@ -50,7 +51,9 @@ def map_value(path: Path) -> Any:
         If it holds anything but data. Nothing in it has been executed.
     """
     try:
-        return load_value(path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of torch, about pickles that it then refuses
+            return load_value(path)
     except CheckpointError as error:
         raise DataError(str(error)) from error
 
@@ -90,7 +93,7 @@ class TensorRows:
             self.dtype: np.dtype[Any] = np.dtype(np.float32 if kind == "bfloat16" else kind)
         except TypeError:
             raise DataError(f"{path}: holds {kind}, not real numbers that NumPy knows") from None
-        check_matrix(self, path)
+        check_kind(self.shape, self.dtype, path)
 
     def __getitem__(self, rows: slice, /) -> npt.NDArray[Any]:
         piece = self._tensor[rows]

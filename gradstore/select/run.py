@@ -44,7 +44,7 @@ def select(
     progress: Progress = silent,
     log: Log = unheard,
 ) -> Picked:
-    """Choose rows of the train sets, and keep the choice in the store if it can be written.
+    """Choose rows of the train sets, and keep the choice in the store if it is on this machine and can be written.
 
     Parameters
     ----------
@@ -137,7 +137,12 @@ def select(
         "seed": seed,
     }
     picked = Picked(nodes, selection, config)
-    if opened.writable:
+    if opened.folder.path is None:
+        log(
+            f"the choice is not kept in {opened.location}, which is not on this machine: an overlay would keep it "
+            f"(gradstore store new mine.zarr --on {opened.location})"
+        )
+    elif opened.writable:
         _keep(opened, name or "-".join(filter(None, (rule.name, target))), picked)
     return picked
 

@@ -3,6 +3,7 @@
 from gradstore.storage.folder import Entry, Folder, Lock
 from gradstore.storage.local import LocalFolder
 from gradstore.storage.location import Location, open_folder, same_place, storage_options
+from gradstore.storage.redaction import plain
 
 __all__ = [
     "Entry",
@@ -11,6 +12,7 @@ __all__ = [
     "Location",
     "Lock",
     "open_folder",
+    "plain",
     "same_place",
     "storage_options",
 ]

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from gradstore.errors import StoreWriteError
 from gradstore.storage.cache import Cache
-from gradstore.storage.client import Client, Refused
+from gradstore.storage.client import Client
 from gradstore.storage.kept import RemoteFolder, joined
 from gradstore.storage.lease import Lease, Leases, Timing
 
@@ -81,7 +81,7 @@ class BucketFolder(RemoteFolder):
             If another one is there, or the system refuses.
         """
         key = self._key(name)
-        if isinstance(self._client.create(key, data), Refused):
+        if self._client.create(key, data) is None:
             found = self._client.get(key)
             if found is None or found.data != data:  # after a lost answer it is there, and is ours
                 raise StoreWriteError(

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from obstore import PutMode, UpdateVersion
     from obstore.store import ObjectStore
 
-__all__ = ["Client", "Found", "Refused", "Stat"]
+__all__ = ["Client", "Found", "Stat"]
 
 T = TypeVar("T")
 _PIECE = 16 << 20
@@ -45,10 +45,6 @@ class Found(NamedTuple):
 
     data: bytes
     stat: Stat
-
-
-class Refused(NamedTuple):
-    """A conditional write that found another state than the one it was for."""
 
 
 class _Missing(NamedTuple):
@@ -108,12 +104,12 @@ class Client:
         large = len(data) > 2 * _PIECE
         self._write(key, lambda: obstore.put(self._store, key, data, use_multipart=large, chunk_size=_PIECE))
 
-    def create(self, key: str, data: bytes) -> UpdateVersion | Refused:
-        """Publish an object if there is none; after a lost answer it may be refused and yet be there."""
+    def create(self, key: str, data: bytes) -> UpdateVersion | None:
+        """Publish an object if there is none, else return None; so too after a lost answer, when it is there."""
         return self._conditional(key, data, "create")
 
-    def update(self, key: str, data: bytes, version: UpdateVersion) -> UpdateVersion | Refused:
-        """Replace an object if it still is the one of that version."""
+    def update(self, key: str, data: bytes, version: UpdateVersion) -> UpdateVersion | None:
+        """Replace an object if it still is the one of that version, else return None."""
         return self._conditional(key, data, version)
 
     def copy(self, source: str, target: str) -> None:
@@ -158,17 +154,16 @@ class Client:
 
         return self._read(prefix, operation) or []
 
-    def _conditional(self, key: str, data: bytes, mode: PutMode) -> UpdateVersion | Refused:
+    def _conditional(self, key: str, data: bytes, mode: PutMode) -> UpdateVersion | None:
         import obstore
         from obstore.exceptions import AlreadyExistsError, PreconditionError
 
-        def operation() -> UpdateVersion | Refused:
+        def operation() -> UpdateVersion | None:
             try:
                 result = obstore.put(self._store, key, data, mode=mode)
             except (AlreadyExistsError, PreconditionError):
-                return Refused()
-            version: UpdateVersion = {"e_tag": result["e_tag"], "version": result["version"]}
-            return version
+                return None
+            return {"e_tag": result["e_tag"], "version": result["version"]}
 
         return self._write(key, operation)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 
 from gradstore.errors import StoreWriteError
 from gradstore.records import canonical_json
-from gradstore.storage.client import Client, Found, Refused
+from gradstore.storage.client import Client, Found
 
 if TYPE_CHECKING:
     from obstore import UpdateVersion
@@ -64,9 +64,9 @@ class Leases:
         """Take a lease; None if another holds it, in this process or elsewhere."""
         holder = secrets.token_hex(16)
         version = self.client.create(key, _document(holder, 0))
-        if isinstance(version, Refused):
+        if version is None:
             version = self._take_over(key, holder)
-        return None if isinstance(version, Refused) else Lease(self, key, holder, version)
+        return None if version is None else Lease(self, key, holder, version)
 
     def wait(self, key: str, busy: str | None) -> Lease:
         """Take a lease; while another holds it wait, or raise a `StoreWriteError` of the message `busy`."""
@@ -83,18 +83,18 @@ class Leases:
         found = self.client.get(key, _LARGEST)
         return found if found is not None and holder.encode() in found.data else None
 
-    def _take_over(self, key: str, holder: str) -> UpdateVersion | Refused:
+    def _take_over(self, key: str, holder: str) -> UpdateVersion | None:
         found = self.client.get(key, _LARGEST)
         if found is None:
             return self.client.create(key, _document(holder, 0))
         if holder.encode() in found.data:  # created by us, and only the answer was lost
             return found.stat.version
         if self._now() - found.stat.modified.timestamp() <= self.timing.span:
-            return Refused()
+            return None
         version = self.client.update(key, _document(holder, 0), found.stat.version)
-        if isinstance(version, Refused):
+        if version is None:
             ours = self.held(key, holder)
-            return ours.stat.version if ours else version
+            return ours.stat.version if ours else None
         return version
 
     def _now(self) -> float:
@@ -135,7 +135,7 @@ class Lease:
             if self._released.is_set():
                 return False
             version = self._leases.client.update(self._key, _document(self._holder, count), self._version)
-            if isinstance(version, Refused):
+            if version is None:
                 ours = self._leases.held(self._key, self._holder)
                 if ours is None:
                     return False

@@ -32,7 +32,7 @@ def create_store(path: str | os.PathLike[str]) -> Store:
         if (folder.path is not None and folder.path.is_file()) or any(
             not name.startswith(".") for name in names
         ):
-            raise UsageError(f"{path} exists and is no gradstore store: choose another path")
+            raise UsageError(f"{folder} exists and is no gradstore store: choose another path")
         with folder.lock(LOCK):
             if folder.get(METADATA) is None:
                 folder.put(METADATA, group_document({"format": FORMAT}))

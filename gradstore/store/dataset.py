@@ -18,8 +18,8 @@ from gradstore.store.direction import Direction, open_direction
 from gradstore.store.folder import DatasetFolder, begun
 from gradstore.store.html import dataset_html
 from gradstore.store.identity import comparability
-from gradstore.store.layout import COLUMNS, METADATA, bytes_text
-from gradstore.store.manifest import Sealed, is_sealed, read_manifest
+from gradstore.store.layout import COLUMNS, MANIFEST, METADATA, bytes_text
+from gradstore.store.manifest import check_counts, Sealed, is_sealed, read_manifest
 from gradstore.store.rowtable import Choice, RowTable
 from gradstore.store.settings import Settings
 
@@ -83,6 +83,7 @@ class Dataset(RowTable):
                 f"data set {name!r} in {sealed.folder} was not made with checkpoint {checkpoint!r} as it is described "
                 "there: the rows cannot be compared; restore the folder from a copy of the store"
             )
+        check_counts(self.manifest, len(self), folder.where(MANIFEST))
 
     def dim(self, direction: str) -> int:
         """Length of a row."""

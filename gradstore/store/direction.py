@@ -33,6 +33,8 @@ class Direction:
         self.manifest = sealed.manifest
         self.vectors = VectorSettings.parse(sealed.group(), sealed.folder.where(METADATA))
         self._sealed, self._settings, self._verified = sealed, settings, verified
+        if not isinstance(self.manifest.facts.get("fidelity"), dict | None):
+            raise sealed.damage(MANIFEST, "has a fidelity that is none")
         self._encoding = encoding(self.vectors.encoding)
         self._spec = sealed.spec("gradient", self.vectors.gradient(settings))
 

@@ -25,7 +25,7 @@ from gradstore.store.writer import DatasetWriter
 
 __all__ = ["Matrix", "import_arrays"]
 
-_BLOCK_BYTES = 64 << 20
+_BLOCK_BYTES = 8 << 20
 
 
 class Matrix(Protocol):
@@ -63,7 +63,7 @@ def import_arrays(
 ) -> Dataset:
     """Store vectors made elsewhere as a data set.
 
-    The vectors are read twice from first to last, for their digest and to be written; never more than 64 MiB or
+    The vectors are read twice from first to last, for their digest and to be written; never more than 8 MiB or
     one chunk of them at a time. Killed and repeated it goes on.
 
     Parameters

@@ -14,6 +14,8 @@ __all__ = ["INDEX", "index_document"]
 
 INDEX = "index.json"
 
+_SIGNS = (METADATA, MANIFEST)
+
 
 def index_document(folder: Folder) -> bytes:
     """The listing of a store's own folder: groups, and manifests of all that is sealed."""
@@ -39,7 +41,8 @@ def _paths(store: Folder) -> Iterator[str]:
 
 
 def _names(store: Folder, place: str) -> list[str]:
-    return [name for name in store.names(place) if is_name(name)]
+    named = (name for name in store.names(place) if is_name(name))
+    return [name for name in named if any(store.size(f"{place}/{name}/{each}") is not None for each in _SIGNS)]
 
 
 def _group(store: Folder, place: str) -> list[str]:

@@ -24,7 +24,7 @@ from gradstore.store.arrays import (
 )
 from gradstore.store.layout import FORMAT, MANIFEST, METADATA, parse_group, parse_json, read_document
 
-__all__ = ["Entry", "Manifest", "Recorder", "Sealed", "check_format", "is_sealed", "read_manifest"]
+__all__ = ["Entry", "Manifest", "Recorder", "Sealed", "check_counts", "check_format", "is_sealed", "read_manifest"]
 
 
 _OBJECT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*(/[A-Za-z0-9][A-Za-z0-9._+-]*)*", re.ASCII)
@@ -142,6 +142,16 @@ def _entry(name: str, stored: object, where: object) -> Entry:
     raise CorruptError(
         f"{where} does not give the size and checksum of {name}: restore it from a copy of the store"
     )
+
+
+def check_counts(manifest: Manifest, rows: int, where: object) -> None:
+    """Refuse a data set's manifest whose numbers of rows are none (of at most `rows`)."""
+    facts = manifest.facts
+    reasons = facts.get("reasons", {})
+    counts = [facts.get("valid", 0), facts.get("truncated", 0)]
+    counts += reasons.values() if isinstance(reasons, dict) else [None]
+    if not all(type(count) is int and 0 <= count <= rows for count in counts):
+        raise CorruptError(f"{where} counts no rows: restore it from a copy of the store")
 
 
 def _short(name: str) -> str:

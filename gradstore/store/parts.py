@@ -8,8 +8,6 @@ part exists, or the folder's manifest, for which parts make way.
 from __future__ import annotations
 
 import io
-import json
-import zipfile
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,8 +18,9 @@ import numpy.typing as npt
 from gradstore.errors import CorruptError
 from gradstore.records import canonical_json
 from gradstore.storage import Folder
-from gradstore.store.layout import NUMBER_COLUMNS, PARTS, STRING_COLUMNS
+from gradstore.store.layout import CONTENT_BYTES, NUMBER_COLUMNS, PARTS, STRING_COLUMNS, parse_json
 from gradstore.store.manifest import Entry, is_sealed
+from gradstore.store.npz import read_npz
 
 __all__ = [
     "COLUMN_ARRAYS",
@@ -117,12 +116,13 @@ def read_part(folder: Folder, chunk: int, names: Collection[str], rows: int) -> 
         return None
     where = folder.where(part_path(chunk))
     try:
-        with np.load(io.BytesIO(data), allow_pickle=False) as archive:
-            arrays = {key: archive[key] for key in archive.files}
-        notes = json.loads(arrays.pop(_NOTES).tobytes())
+        arrays = read_npz(data)
+        notes = parse_json(arrays.pop(_NOTES).tobytes(), where)
         objects = {
             str(key): Entry(int(size), str(sha256)) for key, (size, sha256) in notes["objects"].items()
         }
+        if not objects.keys() <= {f"gradient/c/{chunk}/0"} or not isinstance(notes["fidelity"], dict | None):
+            raise ValueError("it speaks of other objects than its own")
         part = Part(arrays, objects, notes["fidelity"])
         check_part(part, names, rows)
     except (
@@ -131,8 +131,7 @@ def read_part(folder: Folder, chunk: int, names: Collection[str], rows: int) -> 
         TypeError,
         EOFError,
         AttributeError,
-        RuntimeError,
-        zipfile.BadZipFile,
+        CorruptError,
     ) as error:
         raise CorruptError(
             f"{where} is damaged ({error}): delete it and run the same command again"
@@ -144,6 +143,10 @@ def check_part(part: Part, names: Collection[str], rows: int) -> None:
     """`ValueError` unless a part has the arrays `names`, each for as many rows."""
     if set(part.arrays) != set(names):
         raise ValueError(f"it holds {', '.join(sorted(part.arrays))}")
+    for name, values in part.arrays.items():
+        dtype, tail = _expected(name)
+        if values.dtype != dtype or values.ndim == 0 or values.shape[1:] != tail:
+            raise ValueError(f"{name} is {values.dtype} of shape {values.shape}")
     for name, values in part.arrays.items():
         if name.endswith("/offsets"):
             total = len(part.arrays[f"{name.removesuffix('/offsets')}/data"])
@@ -157,3 +160,10 @@ def check_part(part: Part, names: Collection[str], rows: int) -> None:
             fits = len(values) == rows or name.endswith("/data")
         if not fits:
             raise ValueError(f"{name} is not of {rows} rows")
+
+
+def _expected(name: str) -> tuple[str, tuple[int, ...]]:
+    """Type of a part's array, and its axes after the first."""
+    if "/" in name:
+        return ("int64" if name.endswith("/offsets") else "uint8"), ()
+    return NUMBER_COLUMNS.get(name, "float32"), (CONTENT_BYTES,) if name == "contents" else ()

@@ -6,12 +6,13 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 
+from gradstore.errors import IncompatibleError
 from gradstore.progress import Bar, Progress
 from gradstore.storage import Folder
 from gradstore.store.arrival import NOTE
 from gradstore.store.create import join_checkpoint
 from gradstore.store.layout import CHECKPOINTS, LOCK, MANIFEST, METADATA, group_document
-from gradstore.store.manifest import Entry, Sealed
+from gradstore.store.manifest import Entry, Sealed, read_manifest
 from gradstore.store.shipment import ArtefactPart, CheckpointPart, DatasetPart, SealedFolder, Shipment
 from gradstore.store.store import Store
 
@@ -65,24 +66,26 @@ class Sender:
     def _adapter(self, part: CheckpointPart, pool: ThreadPoolExecutor, bar: Bar) -> None:
         if part.adapter is None:
             return
-        busy = f"another process writes the adapter of {part.name!r} to {self._store.location}: wait for it to end"
-        with self._store.folder.at(f"{CHECKPOINTS}/{part.name}").lock(LOCK, busy):
-            place = self._store.folder.at(part.adapter.place)
-            self._objects([(part.adapter, place)], pool, bar)
-            _publish(part.adapter, place)
+        with self._store.folder.at(f"{CHECKPOINTS}/{part.name}").lock(LOCK):
+            self._folders([part.adapter], pool, bar)
 
     def _dataset(self, part: DatasetPart, pool: ThreadPoolExecutor, bar: Bar) -> None:
-        place = self._store.folder.at(part.columns.place)
-        busy = f"another process writes {place}: wait for it to end"
-        with place.lock(LOCK, busy):
-            self._objects([(each, self._store.folder.at(each.place)) for each in part.sealed()], pool, bar)
-            for each in part.sealed():  # the columns first: a direction without them would be damage
-                _publish(each, self._store.folder.at(each.place))
+        with self._store.folder.at(part.columns.place).lock(LOCK):
+            self._folders(part.sealed(), pool, bar)  # the columns first: a direction without them would be damage
+
+    def _folders(self, sealed: Iterable[SealedFolder], pool: ThreadPoolExecutor, bar: Bar) -> None:
+        """Send all objects, then publish one folder after the other; those that have come meanwhile are left."""
+        folders = [(each, self._store.folder.at(each.place)) for each in sealed]
+        missing = [(each, place) for each, place in folders if _missing(each, place, bar)]
+        self._objects(missing, pool, bar)
+        for each, place in missing:
+            _publish(each, place)
 
     def _artefact(self, part: ArtefactPart, pool: ThreadPoolExecutor, bar: Bar) -> None:
         folder, fresh = self._store.folder.at(part.kind), f".{part.name}.new"
-        busy = f"another process is writing {part.sealed.place} of {self._store.location}: wait for it to end"
-        with folder.lock(f".{part.name}{LOCK}", busy):
+        with folder.lock(f".{part.name}{LOCK}"):
+            if not _missing(part.sealed, folder.at(part.name), bar):
+                return
             place = folder.at(fresh)
             self._objects([(part.sealed, place)], pool, bar)
             _publish(part.sealed, place)
@@ -112,6 +115,21 @@ class Sender:
         for each in done:
             bar.update(running.pop(each))
             self._sent += each.result()
+
+
+def _missing(sealed: SealedFolder, place: Folder, bar: Bar) -> bool:
+    """Whether a folder is still missing now that nobody else can write it."""
+    there = read_manifest(place)
+    if there is None:
+        return True
+    if there.digest != sealed.manifest.digest:
+        raise IncompatibleError(
+            f"{place} was written by another process meanwhile (digest is {there.digest} there, "
+            f"{sealed.manifest.digest} here): run the same command again to see the difference"
+        )
+    place.delete(NOTE)
+    bar.update(sealed.manifest.size)
+    return False
 
 
 def _to_send(

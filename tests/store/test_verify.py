@@ -11,7 +11,7 @@ import pytest
 
 from gradstore.errors import CorruptError, GradstoreError
 from gradstore.storage import LocalFolder
-from gradstore.store import DatasetWriter, open_store, verify, write_artifact
+from gradstore.store import DatasetWriter, open_store, verify, write_artifact, write_card
 from gradstore.store.compare import difference
 from gradstore.store.parts import read_part
 
@@ -30,7 +30,9 @@ def whole(tmp_path_factory: pytest.TempPathFactory, make: SimpleNamespace) -> Pa
 
 
 def names(path: Path) -> list[str]:
-    return sorted(each.relative_to(path).as_posix() for each in path.rglob("*") if each.is_file())
+    """All files but the card, which anybody may write."""
+    files = sorted(each.relative_to(path).as_posix() for each in path.rglob("*") if each.is_file())
+    return [name for name in files if name not in ("README.md", "index.json")]
 
 
 def found(path: Path) -> list[str]:
@@ -150,6 +152,7 @@ def test_a_direction_that_belongs_to_other_rows_is_found(
     folder = path / "checkpoints/step-1"
     shutil.rmtree(folder / "pool/sgd")
     shutil.copytree(folder / "other/sgd", folder / "pool/sgd")
+    write_card(open_store(path))
     (problem,) = verify(path)
     assert problem.where == "checkpoints/step-1/pool/sgd"
     assert "was made for other rows than the columns beside it" in problem.what
