@@ -163,7 +163,7 @@ class Client:
                 result = obstore.put(self._store, key, data, mode=mode)
             except (AlreadyExistsError, PreconditionError):
                 return None
-            return {"e_tag": result["e_tag"], "version": result["version"]}
+            return _version(result["e_tag"], result["version"])
 
         return self._write(key, operation)
 
@@ -208,7 +208,17 @@ def _detail(fault: Fault) -> OSError | None:
 
 
 def _stat(meta: Any) -> Stat:
-    return Stat(meta["size"], meta["last_modified"], {"e_tag": meta["e_tag"], "version": meta["version"]})
+    return Stat(meta["size"], meta["last_modified"], _version(meta["e_tag"], meta["version"]))
+
+
+def _version(e_tag: str | None, version: str | None) -> UpdateVersion:
+    """What tells an object from the next one of its name; services have one of the two, or both."""
+    found: UpdateVersion = {}
+    if e_tag is not None:
+        found["e_tag"] = e_tag
+    if version is not None:
+        found["version"] = version
+    return found
 
 
 def _delete_one(store: ObjectStore, key: str) -> None:

@@ -71,7 +71,9 @@ class Sender:
 
     def _dataset(self, part: DatasetPart, pool: ThreadPoolExecutor, bar: Bar) -> None:
         with self._store.folder.at(part.columns.place).lock(LOCK):
-            self._folders(part.sealed(), pool, bar)  # the columns first: a direction without them would be damage
+            self._folders(
+                part.sealed(), pool, bar
+            )  # the columns first: a direction without them would be damage
 
     def _folders(self, sealed: Iterable[SealedFolder], pool: ThreadPoolExecutor, bar: Bar) -> None:
         """Send all objects, then publish one folder after the other; those that have come meanwhile are left."""
@@ -82,16 +84,11 @@ class Sender:
             _publish(each, place)
 
     def _artefact(self, part: ArtefactPart, pool: ThreadPoolExecutor, bar: Bar) -> None:
-        folder, fresh = self._store.folder.at(part.kind), f".{part.name}.new"
+        folder = self._store.folder.at(part.kind)
         with folder.lock(f".{part.name}{LOCK}"):
-            if not _missing(part.sealed, folder.at(part.name), bar):
-                return
-            place = folder.at(fresh)
-            self._objects([(part.sealed, place)], pool, bar)
-            _publish(part.sealed, place)
             if folder.get(METADATA) is None:
                 folder.put(METADATA, group_document())
-            folder.replace(fresh, part.name)
+            self._folders([part.sealed], pool, bar)
 
     def _objects(
         self, folders: Iterable[tuple[SealedFolder, Folder]], pool: ThreadPoolExecutor, bar: Bar
@@ -167,7 +164,7 @@ def _send(sealed: SealedFolder, place: Folder, name: str, resumed: bool) -> int:
 def _publish(sealed: SealedFolder, place: Folder) -> None:
     if METADATA in sealed.manifest.objects:
         place.put(METADATA, checked(sealed, METADATA))
-    place.put(MANIFEST, sealed.manifest.to_bytes())
+    place.create(MANIFEST, sealed.manifest.to_bytes())
     place.delete(NOTE)
 
 
