@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from gradstore.store import Dataset, Store
 
 EMBEDDING = "rds"
+_CACHED = 1 << 18
+"""Numbers that are normalised at once: few enough for the processor's cache."""
+_SMALLEST, _LARGEST = np.float32(1e-25), np.float32(1e25)
+"""Squared norms between which float32 loses nothing."""
 
 __all__ = ["Nodes", "Part", "checkpoint_weights", "common_checkpoints", "default_sets", "open_nodes"]
 
@@ -155,8 +159,7 @@ class Nodes:
                 if not len(rows):
                     continue
                 others = [d.read(part.direction, start, stop) for d in part.datasets[1:]]
-                stacked = np.concatenate([b[rows - start] for b in (block, *others)], axis=1)
-                yield int(begin) + done, self.unit(stacked)
+                yield int(begin) + done, self.unit(_side_by_side((block, *others), rows - start))
                 done += len(rows)
 
     def read(self, start: int, stop: int) -> npt.NDArray[np.float32]:
@@ -166,9 +169,8 @@ class Nodes:
             rows = part.rows[max(start - begin, 0) : max(stop - begin, 0)]
             if len(rows):
                 first, last = int(rows[0]), int(rows[-1]) + 1
-                found.append(
-                    self._stack([d.read(part.direction, first, last) for d in part.datasets], rows - first)
-                )
+                blocks = [d.read(part.direction, first, last) for d in part.datasets]
+                found.append(_side_by_side(blocks, rows - first))
         return self.unit(np.concatenate(found)) if found else np.zeros((0, self.dim), np.float32)
 
     def take(self, nodes: npt.ArrayLike) -> npt.NDArray[np.float32]:
@@ -208,24 +210,34 @@ class Nodes:
 
     def unit(self, raw: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Normalise each checkpoint's part of `raw` in place and weight it with ``sqrt(w_t)``; returns `raw`."""
-        start = 0
-        for width, weight in zip(self._widths, self.weights, strict=True):
-            part = raw[:, start : start + width]
-            # Gradient entries may be 1e-20 and smaller: scaled first, their squares do not vanish in float32.
-            largest = np.maximum(
-                np.abs(part).max(axis=1, keepdims=True, initial=0), np.finfo(np.float32).tiny
-            )
-            part /= largest
-            part *= np.float32(np.sqrt(weight)) / np.maximum(
-                np.linalg.norm(part, axis=1, keepdims=True), 1e-30
-            )
-            start += width
+        stops = np.cumsum(self._widths)
+        step = max(1, _CACHED // max(1, raw.shape[1]))
+        for first in range(0, len(raw), step):
+            rows = raw[first : first + step]
+            for stop, width, weight in zip(stops, self._widths, self.weights, strict=True):
+                _normalise(rows[:, stop - width : stop], np.float32(np.sqrt(weight)))
         return raw
 
-    def _stack(
-        self, blocks: Sequence[npt.NDArray[np.float32]], rows: npt.NDArray[np.int64]
-    ) -> npt.NDArray[np.float32]:
-        return np.concatenate([block[rows] for block in blocks], axis=1)
+
+def _side_by_side(
+    blocks: Sequence[npt.NDArray[np.float32]], rows: npt.NDArray[np.int64]
+) -> npt.NDArray[np.float32]:
+    """Some rows of blocks that nobody else uses, one block beside the other; copied only where they must be."""
+    chosen = [block if len(rows) == len(block) else block[rows] for block in blocks]
+    return chosen[0] if len(chosen) == 1 else np.concatenate(chosen, axis=1)
+
+
+def _normalise(rows: npt.NDArray[np.float32], length: np.float32) -> None:
+    """Give rows this length, in place; zero rows stay zero."""
+    squares = np.einsum("ij,ij->i", rows, rows)
+    odd = ~((squares > _SMALLEST) & (squares < _LARGEST))
+    if odd.any():
+        # Gradient entries may be 1e-20 and smaller: scaled first, their squares do not vanish in float32.
+        largest = np.abs(rows[odd]).max(axis=1, keepdims=True, initial=0)
+        scaled = rows[odd] / np.maximum(largest, np.finfo(np.float32).tiny)
+        rows[odd] = scaled
+        squares[odd] = np.einsum("ij,ij->i", scaled, scaled)
+    rows *= (length / np.sqrt(np.maximum(squares, _SMALLEST)))[:, None]
 
 
 def open_nodes(

@@ -256,7 +256,7 @@ class SelectionContext:
             held += len(block)
             if held < TILE:
                 continue
-            joined = np.concatenate(pending)
+            joined = pending[0] if len(pending) == 1 else np.concatenate(pending)
             for first in range(0, held - TILE + 1, TILE):
                 yield start, joined[first : first + TILE]
                 start += TILE

@@ -193,7 +193,7 @@ def _check_names(
             if name not in there:
                 raise UsageError(f"{store.location}: {unknown_name(what, name, sorted(there))}")
             if name not in left:
-                raise UsageError(f"{store.location}: {what} {name!r} has nothing of the other names given")
+                raise UsageError(f"{store.location}: {what} {name!r} has none of the others that are named")
     if not jobs:
         raise UsageError(f"{store.location} holds nothing to convert")
 

@@ -24,9 +24,6 @@ Norms = npt.NDArray[np.float64]
 
 _ROUNDING = 1e-5
 _SUBNORMAL = float(np.finfo(np.float32).smallest_subnormal)
-_KEEPS_NORM = {"exact", "half", "sign"}
-_SHRINKS = {"int4"}
-"""The code is the nearest multiple of its levels: what is lost stands at a right angle to what is kept."""
 
 
 class ColumnCheck:
@@ -89,6 +86,8 @@ def row_problems(
     codes: npt.NDArray[np.generic],
     scalars: dict[str, npt.NDArray[np.float32]],
     valid: npt.NDArray[np.bool_],
+    *,
+    original: bool,
 ) -> Iterator[str]:
     """What is wrong with the vectors of one chunk.
 
@@ -103,6 +102,8 @@ def row_problems(
     scalars : dict
         ``norm`` and, of encodings that have one, ``scale``, each of shape (n,).
     valid : ndarray of bool, shape (n,)
+    original : bool
+        Whether the rows were never in another encoding, which may have kept their lengths less well.
     """
     for name, values in scalars.items():
         yield from _first(~(np.isfinite(values) & (values >= 0)), rows, f"has a {name} that is none")
@@ -115,22 +116,24 @@ def row_problems(
     yield from _first(~finite, rows, "holds numbers that are not finite")
     zero = ~valid & finite & ((decoded != 0) | (norm != 0))
     yield from _first(zero, rows, "is invalid and not zero")
-    least, most = _bounds(vectors, norm, scale)
+    least, most = _bounds(vectors, norm, scale, original)
     apart = valid & finite & np.isfinite(norm) & ~((least <= decoded) & (decoded <= most))
     yield from _first(apart, rows, "has another length than its norm says")
 
 
 def _bounds(
-    vectors: VectorSettings, norm: Norms, scale: npt.NDArray[np.float32] | None
+    vectors: VectorSettings, norm: Norms, scale: npt.NDArray[np.float32] | None, original: bool
 ) -> tuple[Norms, Norms]:
     """Between which lengths a decoded row lies whose norm was `norm`; the smallest numbers have few bits."""
     slack = norm * _ROUNDING + 2 * _SUBNORMAL * np.sqrt(vectors.dim)
-    if vectors.encoding in _KEEPS_NORM:
-        return norm - slack, norm + slack
-    if vectors.encoding in _SHRINKS:
+    if not original:
+        return np.zeros_like(norm), 2 * norm + slack
+    if vectors.encoding == "int8" and scale is not None:
+        error = scale.astype(np.float64) / 2 * np.sqrt(vectors.dim) + slack
+        return norm - error, norm + error
+    if vectors.encoding == "int4":  # what it loses stands at a right angle to what it keeps
         return np.where(norm > 4 * slack, _SUBNORMAL, 0), norm + slack
-    error = np.zeros_like(norm) if scale is None else scale.astype(np.float64) / 2 * np.sqrt(vectors.dim)
-    return norm - error - slack, norm + error + slack
+    return norm - slack, norm + slack
 
 
 def _numbers(part: Part, rows: range) -> Iterator[str]:

@@ -12,7 +12,7 @@ from gradstore.storage import Folder
 from gradstore.store.arrival import NOTE
 from gradstore.store.create import join_checkpoint
 from gradstore.store.layout import CHECKPOINTS, LOCK, MANIFEST, METADATA, group_document
-from gradstore.store.manifest import Entry, Sealed, read_manifest
+from gradstore.store.manifest import Entry, Sealed, is_sealed, read_manifest
 from gradstore.store.shipment import ArtefactPart, CheckpointPart, DatasetPart, SealedFolder, Shipment
 from gradstore.store.store import Store
 
@@ -63,6 +63,13 @@ class Sender:
                 self._artefact(artefact, pool, bar)
         return self._sent
 
+    def tidy(self, goods: Shipment) -> None:
+        """Remove the notes of folders that were published before their sender was killed."""
+        for each in goods.sealed():
+            place = self._store.folder.at(each.place)
+            if place.size(NOTE) is not None and is_sealed(place):
+                place.delete(NOTE)
+
     def _adapter(self, part: CheckpointPart, pool: ThreadPoolExecutor, bar: Bar) -> None:
         if part.adapter is None:
             return
@@ -71,9 +78,8 @@ class Sender:
 
     def _dataset(self, part: DatasetPart, pool: ThreadPoolExecutor, bar: Bar) -> None:
         with self._store.folder.at(part.columns.place).lock(LOCK):
-            self._folders(
-                part.sealed(), pool, bar
-            )  # the columns first: a direction without them would be damage
+            # The columns come first: a direction without them would be damage.
+            self._folders(part.sealed(), pool, bar)
 
     def _folders(self, sealed: Iterable[SealedFolder], pool: ThreadPoolExecutor, bar: Bar) -> None:
         """Send all objects, then publish one folder after the other; those that have come meanwhile are left."""
@@ -124,7 +130,6 @@ def _missing(sealed: SealedFolder, place: Folder, bar: Bar) -> bool:
             f"{place} was written by another process meanwhile (digest is {there.digest} there, "
             f"{sealed.manifest.digest} here): run the same command again to see the difference"
         )
-    place.delete(NOTE)
     bar.update(sealed.manifest.size)
     return False
 

@@ -135,7 +135,9 @@ def push(
         sent = push_to_hub(missing, str(destination), progress)
     elif not dry_run:
         target = create_store(destination)
-        sent = Sender(target, progress).send(missing, f"{source.location} to {place}")
+        sender = Sender(target, progress)
+        sent = sender.send(missing, f"{source.location} to {place}")
+        sender.tidy(goods)
         write_card(target)
     return _report(source, str(place), goods, missing, sent, left_out, on_hub)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import resource
 import signal
 from collections.abc import Iterator
@@ -25,13 +24,13 @@ def test_less_layout(store: Store, tmp_path: Path) -> None:
     pool = store.dataset("pool").read("adam", 0, 200)
     made = gradstore.export(store, tmp_path / "grads", dataset="pool", fmt="less")
     assert made.path == tmp_path / "grads" / "pool-ckpt42-adam" / "dim12"
-    assert sorted(os.listdir(made.path)) == [
+    assert sorted(path.name for path in made.path.iterdir()) == [
         "all_orig.pt",
         "all_unormalized.pt",
         "grads-160.pt",
         "grads-200.pt",
     ]
-    load = {name: torch.load(made.path / name, weights_only=True) for name in os.listdir(made.path)}
+    load = {path.name: torch.load(path, weights_only=True) for path in made.path.iterdir()}
     assert (torch.cat([load["grads-160.pt"], load["grads-200.pt"]]).numpy() == pool).all()
     assert (load["all_unormalized.pt"].numpy() == pool).all()
     unit = torch.nn.functional.normalize(torch.from_numpy(pool).double(), dim=1)
@@ -49,7 +48,7 @@ def test_npy_layout(store: Store, tmp_path: Path) -> None:
     about = json.loads((tmp_path / "out/meta.json").read_text())
     assert about["invalid"] == {"3": "zero gradient", "150": "non-finite gradient"}
     assert (about["direction"], about["digest"]) == ("adam", store.dataset("pool").digest_of("adam"))
-    gradstore.import_arrays(store.path, name="odd", gradients=matrix(1), ids=["a\nb"])
+    gradstore.import_arrays(tmp_path / "g.zarr", name="odd", gradients=matrix(1), ids=["a\nb"])
     with pytest.raises(UsageError, match=r"does not fit on a line of ids\.txt"):
         gradstore.export(store, tmp_path / "odd", dataset="odd", fmt="npy")
     assert not (tmp_path / "odd").exists()
@@ -103,10 +102,10 @@ def test_less_knows_three_directions(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def chosen(store: Store) -> Store:
+def chosen(store: Store, tmp_path: Path) -> Store:
     """The store with a target and a selection ``less-bbh`` of eight rows."""
     options = {"checkpoint": "checkpoint-42", "target": True}
-    gradstore.import_arrays(store.path, name="bbh", gradients=matrix(5, 12, seed=1), **options)
+    gradstore.import_arrays(tmp_path / "g.zarr", name="bbh", gradients=matrix(5, 12, seed=1), **options)
     gradstore.select(store, selector="less", target="bbh", budget=8)
     gradstore.select(store, selector="random", budget=8, name="some")
     return store
@@ -127,7 +126,7 @@ def test_a_selection_as_less_writes_it(chosen: Store, tmp_path: Path) -> None:
     assert header == "file name, index, score"
     assert len(lines) == 198
     order = [int(line.split(", ")[1]) for line in lines]
-    assert order == [row for row in torch.sort(scores, descending=True, stable=True).indices.tolist()][:198]
+    assert order == torch.sort(scores, descending=True, stable=True).indices[:198].tolist()
     assert lines[0] == f"pool, {order[0]}, {round(float(scores[order[0]]), 6)}"
     written = [json.loads(line)["text"] for line in (folder / "top_num8.jsonl").read_text().splitlines()]
     assert written == [f"row {row}" for row in order[:8]]

@@ -108,12 +108,12 @@ def test_a_store_in_a_bucket_is_the_store_on_a_disk(
         make.write(location, directions=("sgd",))  # added later
         make.write(location, name="target", rows=3, encoding="exact")
         artifact(open_store(location))
-    assert contents(folder) == make.objects(disk)
+    assert contents(folder) == contents(LocalFolder(disk))
     assert verify(bucket) == []
     mine, theirs = open_store(disk).dataset("pool"), open_store(bucket).dataset("pool")
     rows = np.arange(10)
     assert np.array_equal(mine.take("sgd", rows), theirs.take("sgd", rows))
-    assert list(mine.ids) == list(theirs.ids)
+    assert mine.columns.ids.tolist() == theirs.columns.ids.tolist()
     assert theirs.digest == mine.digest
     assert open_store(bucket, verified=True).dataset("pool").take("adam", rows).any()
     found = read_artifact(open_store(bucket), "graphs", "g")
@@ -125,9 +125,9 @@ def test_stores_on_disks_merge_into_one_in_a_bucket(make: SimpleNamespace, bucke
     make.write_some(tmp_path / "two", [1, 2])
     merge(bucket, [tmp_path / "one", tmp_path / "two"])
     make.write(tmp_path / "whole")
-    assert contents(open_folder(bucket)) == make.objects(tmp_path / "whole")
+    assert contents(open_folder(bucket)) == contents(LocalFolder(tmp_path / "whole"))
     merge(tmp_path / "back", [bucket])
-    assert make.objects(tmp_path / "back") == make.objects(tmp_path / "whole")
+    assert contents(LocalFolder(tmp_path / "back")) == contents(LocalFolder(tmp_path / "whole"))
 
 
 def test_two_processes_that_write_one_data_set_leave_the_bytes_of_one(
@@ -139,7 +139,7 @@ def test_two_processes_that_write_one_data_set_leave_the_bytes_of_one(
         _, errors = process.communicate(timeout=120)
         assert process.returncode == 0, errors.decode()
     make.write(tmp_path / "s", rows=40)
-    assert contents(open_folder(bucket)) == make.objects(tmp_path / "s")
+    assert contents(open_folder(bucket)) == contents(LocalFolder(tmp_path / "s"))
 
 
 def test_a_writer_that_was_killed_is_succeeded_when_its_lease_has_ended(
@@ -155,7 +155,7 @@ def test_a_writer_that_was_killed_is_succeeded_when_its_lease_has_ended(
     assert ".1.lock" in open_folder(bucket).at("checkpoints/step-1/pool").names()
     subprocess.run(words, cwd=root, check=True, timeout=120)
     make.write(tmp_path / "s", rows=40)
-    assert contents(open_folder(bucket)) == make.objects(tmp_path / "s")
+    assert contents(open_folder(bucket)) == contents(LocalFolder(tmp_path / "s"))
 
 
 @pytest.mark.parametrize("operation", range(1, 14))

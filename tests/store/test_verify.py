@@ -157,6 +157,7 @@ def test_a_direction_that_belongs_to_other_rows_is_found(
     assert problem.where == "checkpoints/step-1/pool/sgd"
     assert "was made for other rows than the columns beside it" in problem.what
     shutil.rmtree(folder / "pool/sgd")
+    write_card(open_store(path))
     (problem,) = verify(path)
     assert (problem.where, "is not finished" in problem.what) == ("checkpoints/step-1/pool", True)
 

@@ -1,0 +1,306 @@
+"""One pass over a store: which objects are damaged, and whether what they hold can be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from gradstore.errors import GradstoreError
+from gradstore.progress import Bar
+from gradstore.records import canonical_json
+from gradstore.storage import Folder
+from gradstore.store.artifacts import read_artifact
+from gradstore.store.attachment import ADAPTER_FILES
+from gradstore.store.card import CARD
+from gradstore.store.dataset import Dataset, open_dataset
+from gradstore.store.folder import DatasetFolder, begun
+from gradstore.store.layout import (
+    ADAPTER,
+    ARTEFACTS,
+    CHECKPOINTS,
+    LOCK,
+    MANIFEST,
+    METADATA,
+    parse_group,
+    parse_json,
+    read_document,
+)
+from gradstore.store.listing import INDEX, index_document
+from gradstore.store.manifest import Entry, Manifest, is_sealed, read_manifest
+from gradstore.store.origin import check_graph, check_origin, rebuild_command, stale
+from gradstore.store.parts import COLUMN_ARRAYS, finished, part_path, read_part
+from gradstore.store.rowcheck import check_columns, check_rows
+from gradstore.store.store import Store
+
+__all__ = ["Broken", "Inspection", "Problem", "sealed_folders"]
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something wrong in a store.
+
+    Attributes
+    ----------
+    where : str
+        Path relative to the store.
+    what : str
+        What is wrong, and what to do where that is not plain.
+    """
+
+    where: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.where} {self.what}"
+
+
+class Broken(NamedTuple):
+    """An object that does not match what is known of it.
+
+    Attributes
+    ----------
+    place, name : str
+        Its folder in the store, and its name in that.
+    entry : Entry
+    part : int
+        Of a folder that is not sealed, the chunk that has it; else -1.
+    """
+
+    place: str
+    name: str
+    entry: Entry | None
+    part: int = -1
+
+
+def sealed_folders(store: Store) -> Iterator[str]:
+    """Every folder of a store's own that may have a manifest."""
+    for checkpoint in store.checkpoints:
+        group = f"{CHECKPOINTS}/{checkpoint}"
+        yield f"{group}/{ADAPTER}"
+        for name in store.datasets(checkpoint):
+            yield f"{group}/{name}"
+            yield from (f"{group}/{name}/{each}" for each in begun(store.folder.at(f"{group}/{name}")))
+    for kind in ARTEFACTS:
+        yield from (f"{kind}/{name}" for name in getattr(store, kind))
+
+
+class Inspection:
+    """What one pass over a store has found.
+
+    Parameters
+    ----------
+    store : Store
+        Of an overlay, its own content is read, and its base is compared with what it was.
+    bar : Bar
+        Counts bytes.
+
+    Attributes
+    ----------
+    problems : list of Problem
+    broken : list of Broken
+        Objects among them that could be replaced.
+    """
+
+    def __init__(self, store: Store, bar: Bar) -> None:
+        self.store, self.bar, self.folder = store, bar, store.folder
+        self.own = Store(store.folder)
+        self.problems: list[Problem] = []
+        self.broken: list[Broken] = []
+        self._known = {METADATA, CARD, INDEX}
+        self._unknowable: list[str] = []
+
+    def run(self) -> None:
+        """Look at everything."""
+        for place in (CHECKPOINTS, *ARTEFACTS):
+            with self._noting(place):
+                if self.folder.names(place):
+                    self._group(place)
+        for checkpoint in self.own.checkpoints:
+            place = f"{CHECKPOINTS}/{checkpoint}"
+            with self._noting(place):
+                self._known.add(f"{place}/{METADATA}")
+                self.own.identity(checkpoint)
+            with self._noting(f"{place}/{ADAPTER}"):
+                self._adapter(f"{place}/{ADAPTER}")
+            for name in self.own.datasets(checkpoint):
+                self._dataset(checkpoint, name)
+        for kind in ARTEFACTS:
+            for name in getattr(self.own, kind):
+                with self._noting(f"{kind}/{name}"):
+                    self._artefact(kind, name)
+        self._base()
+        with self._noting(INDEX):
+            self._index()
+        self._strays()
+
+    @contextmanager
+    def _noting(self, place: str) -> Iterator[None]:
+        """Note an error as a problem of `place` and go on."""
+        try:
+            yield
+        except GradstoreError as error:
+            self._note(place, str(error))
+
+    def _note(self, place: str, what: str) -> None:
+        self.problems.append(Problem(place, what))
+
+    def _group(self, place: str) -> None:
+        """Check a group that is only a folder."""
+        name = f"{place}/{METADATA}"
+        self._known.add(name)
+        with self._noting(name):
+            parse_group(read_document(self.folder, name) or b"", name)
+
+    def _adapter(self, place: str) -> None:
+        if self.folder.names(place):
+            manifest, _ = self._objects(place)
+            wrong = sorted(set(manifest.objects) - set(ADAPTER_FILES)) if manifest else ()
+            if wrong:
+                self._note(place, f"has a file {wrong[0]!r}, which no store may carry")
+
+    def _artefact(self, kind: str, name: str) -> None:
+        _, well = self._objects(f"{kind}/{name}")
+        if not well:
+            return
+        artefact = read_artifact(self.own, kind, name)
+        for values in (artefact.arrays, artefact.strings):
+            for each in values:
+                _ = values[each]
+        if kind == "graphs" and artefact.attributes:
+            check_origin(artefact)
+            check_graph(artefact)
+            gone = stale(self.store, artefact.attributes)
+            if gone:
+                command = rebuild_command(self.store, name, artefact.attributes)
+                self._note(
+                    f"{kind}/{name}",
+                    f"was built from other rows than the store holds now ({', '.join(gone)}); rebuild it: {command}",
+                )
+
+    def _dataset(self, checkpoint: str, name: str) -> None:
+        """Check the columns and every direction of a data set, sealed or not."""
+        place = f"{CHECKPOINTS}/{checkpoint}/{name}"
+        folder = self.folder.at(place)
+        opened = state = None
+        with self._noting(place):
+            manifest, well = self._objects(place)
+            if well:
+                identity = self.own.identity(checkpoint)
+                opened = open_dataset(folder, name=name, checkpoint=checkpoint, identity=identity)
+                if not begun(folder):
+                    raise opened.incomplete()
+        with suppress(GradstoreError):  # it was noted what is wrong
+            state = DatasetFolder.read(folder)
+        if opened is not None and state is not None:
+            with self._noting(place):
+                for what in check_columns(state, opened.manifest):
+                    self._note(place, what)
+        with self._noting(place):
+            self._parts(state, place)
+        for direction in begun(folder):
+            with self._noting(f"{place}/{direction}"):
+                self._direction(state, opened, place, direction)
+
+    def _direction(
+        self, state: DatasetFolder | None, opened: Dataset | None, place: str, direction: str
+    ) -> None:
+        inside = f"{place}/{direction}"
+        manifest, well = self._objects(inside, but="gradient/c/" if opened and state else "")
+        self._parts(state, place, direction)
+        if opened is None or state is None or not well:
+            if manifest is not None and opened is not None and state is not None:
+                self._objects(inside, only="gradient/c/")
+            return
+        opened.digest_of(direction)  # opens it, or says how to go on
+        if manifest is not None:
+            objects = (
+                (name, entry) for name, entry in manifest.objects.items() if name.startswith("gradient/c/")
+            )
+            chunks = ((name, self._read(inside, name, entry)) for name, entry in objects)
+            for what in check_rows(state, direction, manifest, chunks):
+                self._note(inside, what)
+
+    def _objects(self, place: str, but: str = "", only: str = "") -> tuple[Manifest | None, bool]:
+        """Check the objects of a sealed folder: its manifest, and whether all are well, as far as is known."""
+        folder = self.folder.at(place)
+        self._unknowable.append(f"{place}/")
+        manifest = read_manifest(folder)
+        if manifest is None:
+            return None, True  # the reader says how to go on
+        self._unknowable.pop()
+        self._known.add(f"{place}/{MANIFEST}")
+        if canonical_json(parse_json(manifest.document, place)) != manifest.document:
+            self._note(f"{place}/{MANIFEST}", "is not written as manifests are: restore it from a copy")
+        wanted = (
+            (name, entry)
+            for name, entry in manifest.objects.items()
+            if name.startswith(only) and not (but and name.startswith(but))
+        )
+        damaged = [self._read(place, name, entry) is None for name, entry in wanted]
+        return manifest, not any(damaged)
+
+    def _parts(self, state: DatasetFolder | None, place: str, direction: str = "") -> None:
+        """Check the finished chunks of a direction, or of the columns, that is not sealed."""
+        if state is None or is_sealed(state.of(direction)):
+            return
+        folder, count = state.of(direction), len(state.settings.chunks)
+        names = state.vectors[direction].scalars if direction else COLUMN_ARRAYS
+        inside = f"{place}/{direction}" if direction else place
+        for chunk in sorted(finished(folder, count)):
+            try:
+                part = read_part(folder, chunk, names, len(state.settings.span(chunk)))
+            except GradstoreError as error:
+                self._note(f"{inside}/{part_path(chunk)}", str(error))
+                self.broken.append(Broken(inside, part_path(chunk), None, chunk))
+                continue
+            for name, entry in part.objects.items() if part else ():
+                self._read(inside, name, entry, chunk)
+
+    def _read(self, place: str, name: str, entry: Entry, part: int = -1) -> bytes | None:
+        """An object's bytes; None if they are not what they should be."""
+        self._known.add(f"{place}/{name}")
+        folder, data = self.folder.at(place), None
+        try:
+            size = folder.size(name)
+            what = "" if size in (None, entry.size) else f"has {size} bytes instead of {entry.size}"
+            if not what:
+                data = folder.get(name)
+                what = entry.damage(data)
+        except GradstoreError as error:
+            what = f"cannot be read ({error})"
+        self.bar.update(entry.size)
+        if what:
+            self._note(f"{place}/{name}", what)
+            self.broken.append(Broken(place, name, entry, part))
+            return None
+        return data
+
+    def _base(self) -> None:
+        """Compare what the store lies on with what that was."""
+        base = self.store.base
+        for checkpoint in base.known.checkpoints if base else ():
+            with self._noting(f"{base.folder if base else ''}"):
+                self.store.identity(checkpoint)
+        for place, pins in base.known.datasets.items() if base else ():
+            checkpoint, _, name = place.partition("/")
+            with self._noting(f"{base.folder if base else ''}/{CHECKPOINTS}/{place}"):
+                dataset = self.store.dataset(name, checkpoint)
+                for direction in filter(None, pins):
+                    dataset.digest_of(direction)
+
+    def _index(self) -> None:
+        """The listing, if there is one, lists what there is."""
+        data = read_document(self.folder, INDEX)
+        if data is not None and data != index_document(self.folder):
+            self._note(INDEX, "does not list what the store holds: `gradstore store verify --repair` writes it")
+            self.broken.append(Broken("", INDEX, None))
+
+    def _strays(self) -> None:
+        """Find the files that no manifest knows; locks and a folder's own dot files are no objects."""
+        for name in self.folder.files():
+            own = name.startswith(".") and "/" not in name
+            if own or name in self._known or name.startswith(tuple(self._unknowable)) or name.endswith(LOCK):
+                continue
+            self._note(name, "belongs to nothing in the store: delete it")
