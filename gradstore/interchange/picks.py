@@ -116,5 +116,5 @@ def _rows(made: Artifact, sets: dict[str, Dataset]) -> npt.NDArray[np.int64]:
         return np.array([places[str(name), str(each)] for name, each in ids], np.int64)
     except KeyError as error:
         raise IncompatibleError(
-            f"selection {made.name!r} has row {error.args[0]}, which the store holds no more: select anew"
+            f"selection {made.name!r} has row {error.args[0][1]!r}, which the store holds no more: select anew"
         ) from None

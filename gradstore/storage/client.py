@@ -139,7 +139,12 @@ class Client:
         import obstore
 
         def operation() -> list[str]:
-            return sorted(each["path"] for page in obstore.list(self._store, prefix or None) for each in page)
+            return sorted(
+                each["path"]
+                for page in obstore.list(self._store, prefix or None)
+                for each in page
+                if each["path"] != prefix  # some services keep empty folders as objects
+            )
 
         return self._read(prefix, operation) or []
 
@@ -150,7 +155,7 @@ class Client:
         def operation() -> list[str]:
             found = obstore.list_with_delimiter(self._store, prefix or None)
             paths = {*found["common_prefixes"], *(each["path"] for each in found["objects"])}
-            return sorted({path.rstrip("/").rpartition("/")[2] for path in paths})
+            return sorted({path.rstrip("/").rpartition("/")[2] for path in paths if path != prefix})
 
         return self._read(prefix, operation) or []
 

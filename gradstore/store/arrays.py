@@ -141,7 +141,7 @@ def _compressor(spec: ArraySpec) -> list[dict[str, Any]]:
         configuration = {
             "cname": "zstd",
             "clevel": 5,
-            "shuffle": "bitshuffle",
+            "shuffle": "shuffle",
             "typesize": np.dtype(spec.dtype).itemsize,
             "blocksize": 0,
         }

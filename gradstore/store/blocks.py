@@ -106,7 +106,9 @@ def encoded(
 ) -> Piece:
     """The chunk of one direction; rows of invalid examples become zero."""
     kind = encoding(vectors.encoding)
-    rows = np.where(block.valid[:, None], block.gradients[direction], np.float32(0))
+    rows = block.gradients[direction]
+    if not block.valid.all():
+        rows = np.where(block.valid[:, None], rows, np.float32(0))
     codes, scale = kind.encode(rows)
     measured = None
     if kind.scaled and chunk == 0:

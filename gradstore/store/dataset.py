@@ -19,7 +19,7 @@ from gradstore.store.folder import DatasetFolder, begun
 from gradstore.store.html import dataset_html
 from gradstore.store.identity import comparability
 from gradstore.store.layout import COLUMNS, MANIFEST, METADATA, bytes_text
-from gradstore.store.manifest import check_counts, Sealed, is_sealed, read_manifest
+from gradstore.store.manifest import Sealed, check_counts, is_sealed, read_manifest
 from gradstore.store.rowtable import Choice, RowTable
 from gradstore.store.settings import Settings
 
@@ -166,6 +166,16 @@ class Dataset(RowTable):
         here = read_ahead(opened.download, chunks, DOWNLOADS) if opened.download_size else iter(chunks)
         decoded = read_ahead(lambda chunk: opened.decode(chunk, slice(None)), here, 1)
         return zip((rows.start for rows in self.chunks), decoded, strict=True)
+
+    def encoded(self, direction: str) -> Iterator[tuple[int, npt.NDArray[Any], Rows | None]]:
+        """All rows as they are stored, a chunk at a time: the first row's index, codes and scales.
+
+        Codes are mapped from their files where they can be, and nothing is copied; docs/format.md says what they mean.
+        Scales are None for the encoding ``exact``.
+        """
+        opened = self._direction(direction)
+        for chunk, rows in enumerate(self.chunks):
+            yield rows.start, *opened.encoded(chunk, slice(None))
 
     def download_size(self, direction: str) -> int:
         """Bytes of a direction's vectors that must be downloaded before they can be read; 0 on a disk."""

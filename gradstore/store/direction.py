@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -69,13 +70,18 @@ class Direction:
     def _absent(self, key: str) -> bool:
         return self._sealed.folder.absent(key, self._sealed.entry(key))
 
-    def decode(self, chunk: int, rows: slice | npt.NDArray[np.int64]) -> Rows:
-        """Some rows of a chunk, counted from its first."""
+    def encoded(
+        self, chunk: int, rows: slice | npt.NDArray[np.int64]
+    ) -> tuple[npt.NDArray[Any], Rows | None]:
+        """Codes and scales of some rows of a chunk, counted from its first; the codes are mapped if they can be."""
         whole = self._verified or self._spec.compression != "none"
         codes = (self._sealed.chunk if whole else self._sealed.mapped)("gradient", self._spec, chunk)[rows]
-        span, dim = self._settings.span(chunk), self.vectors.dim
-        scale = self._scale[span.start : span.stop][rows] if self._encoding.scaled else None
-        return self._encoding.decode(codes, scale, dim)
+        span = self._settings.span(chunk)
+        return codes, self._scale[span.start : span.stop][rows] if self._encoding.scaled else None
+
+    def decode(self, chunk: int, rows: slice | npt.NDArray[np.int64]) -> Rows:
+        """Some rows of a chunk, counted from its first."""
+        return self._encoding.decode(*self.encoded(chunk, rows), self.vectors.dim)
 
 
 def open_direction(

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from gradstore.errors import UsageError
 from gradstore.registry import unknown_name
-from gradstore.store.packed import INT4_TABLE, SIGN_TABLE, int4, row_lengths, sign, unpack
+from gradstore.store.packed import INT4_TABLE, SIGN_TABLE, int4, row_lengths, sign, slabs, unpack
 
 __all__ = ["ENCODINGS", "Encoding", "encoding", "row_norms"]
 
@@ -67,6 +67,13 @@ class Encoding:
 
 def _int8(rows: Rows) -> tuple[npt.NDArray[Any], Rows]:
     """Codes in [-127, 127], the scale is the row's largest magnitude / 127: error at most half a scale."""
+    codes, scale = np.empty(rows.shape, np.int8), np.empty(len(rows), np.float32)
+    for slab in slabs(*rows.shape):
+        codes[slab], scale[slab] = _int8_slab(rows[slab])
+    return codes, scale
+
+
+def _int8_slab(rows: Rows) -> tuple[npt.NDArray[Any], Rows]:
     largest = np.maximum(rows.max(axis=1), -rows.min(axis=1))
     scale = largest / np.float32(127)
     # A subnormal scale has few bits: rounded down, it could not reach the largest entry.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -10,7 +10,6 @@ from typing import NamedTuple
 from gradstore.errors import GradstoreError
 from gradstore.progress import Bar
 from gradstore.records import canonical_json
-from gradstore.storage import Folder
 from gradstore.store.artifacts import read_artifact
 from gradstore.store.attachment import ADAPTER_FILES
 from gradstore.store.card import CARD
@@ -54,6 +53,13 @@ class Problem:
 
     def __str__(self) -> str:
         return f"{self.where} {self.what}"
+
+
+_CODES = "gradient/c/"
+
+
+def _names(manifest: Manifest | None) -> list[str]:
+    return list(manifest.objects) if manifest else []
 
 
 class Broken(NamedTuple):
@@ -155,14 +161,17 @@ class Inspection:
 
     def _adapter(self, place: str) -> None:
         if self.folder.names(place):
-            manifest, _ = self._objects(place)
-            wrong = sorted(set(manifest.objects) - set(ADAPTER_FILES)) if manifest else ()
+            manifest = self._manifest(place)
+            if manifest is None:
+                self._note(place, "is not finished: run the same `gradstore extract` command again")
+            self._objects(place, _names(manifest), manifest)
+            wrong = sorted(set(_names(manifest)) - set(ADAPTER_FILES))
             if wrong:
                 self._note(place, f"has a file {wrong[0]!r}, which no store may carry")
 
     def _artefact(self, kind: str, name: str) -> None:
-        _, well = self._objects(f"{kind}/{name}")
-        if not well:
+        manifest = self._manifest(f"{kind}/{name}")
+        if not self._objects(f"{kind}/{name}", _names(manifest), manifest):
             return
         artefact = read_artifact(self.own, kind, name)
         for values in (artefact.arrays, artefact.strings):
@@ -185,8 +194,8 @@ class Inspection:
         folder = self.folder.at(place)
         opened = state = None
         with self._noting(place):
-            manifest, well = self._objects(place)
-            if well:
+            manifest = self._manifest(place)
+            if self._objects(place, _names(manifest), manifest):
                 identity = self.own.identity(checkpoint)
                 opened = open_dataset(folder, name=name, checkpoint=checkpoint, identity=identity)
                 if not begun(folder):
@@ -207,39 +216,38 @@ class Inspection:
         self, state: DatasetFolder | None, opened: Dataset | None, place: str, direction: str
     ) -> None:
         inside = f"{place}/{direction}"
-        manifest, well = self._objects(inside, but="gradient/c/" if opened and state else "")
-        self._parts(state, place, direction)
-        if opened is None or state is None or not well:
-            if manifest is not None and opened is not None and state is not None:
-                self._objects(inside, only="gradient/c/")
-            return
-        opened.digest_of(direction)  # opens it, or says how to go on
-        if manifest is not None:
-            objects = (
-                (name, entry) for name, entry in manifest.objects.items() if name.startswith("gradient/c/")
-            )
-            chunks = ((name, self._read(inside, name, entry)) for name, entry in objects)
-            for what in check_rows(state, direction, manifest, chunks):
-                self._note(inside, what)
-
-    def _objects(self, place: str, but: str = "", only: str = "") -> tuple[Manifest | None, bool]:
-        """Check the objects of a sealed folder: its manifest, and whether all are well, as far as is known."""
-        folder = self.folder.at(place)
-        self._unknowable.append(f"{place}/")
-        manifest = read_manifest(folder)
-        if manifest is None:
-            return None, True  # the reader says how to go on
-        self._unknowable.pop()
-        self._known.add(f"{place}/{MANIFEST}")
-        if canonical_json(parse_json(manifest.document, place)) != manifest.document:
-            self._note(f"{place}/{MANIFEST}", "is not written as manifests are: restore it from a copy")
-        wanted = (
-            (name, entry)
-            for name, entry in manifest.objects.items()
-            if name.startswith(only) and not (but and name.startswith(but))
+        manifest = self._manifest(inside)
+        well = self._objects(
+            inside, [name for name in _names(manifest) if not name.startswith(_CODES)], manifest
         )
-        damaged = [self._read(place, name, entry) is None for name, entry in wanted]
-        return manifest, not any(damaged)
+        self._parts(state, place, direction)
+        if well and opened is not None:
+            opened.digest_of(direction)  # opens it, or says how to go on
+        if well and opened is not None and state is not None and manifest is not None:
+            entries = manifest.objects
+            for what in check_rows(
+                state, direction, manifest, opened.valid, lambda name: self._read(inside, name, entries[name])
+            ):
+                self._note(inside, what)
+        else:
+            self._objects(inside, [name for name in _names(manifest) if name.startswith(_CODES)], manifest)
+
+    def _manifest(self, place: str) -> Manifest | None:
+        """The manifest of a folder; None if it is not sealed."""
+        self._unknowable.append(f"{place}/")
+        manifest = read_manifest(self.folder.at(place))
+        if manifest is not None:
+            self._unknowable.pop()
+            self._known.update(f"{place}/{name}" for name in (MANIFEST, *manifest.objects))
+            if canonical_json(parse_json(manifest.document, place)) != manifest.document:
+                self._note(f"{place}/{MANIFEST}", "is not written as manifests are: restore it from a copy")
+        return manifest
+
+    def _objects(self, place: str, names: Iterable[str], manifest: Manifest | None) -> bool:
+        """Check objects of a sealed folder; whether all are well."""
+        entries = manifest.objects if manifest else {}
+        damaged = [self._read(place, name, entries[name]) is None for name in names]
+        return not any(damaged)
 
     def _parts(self, state: DatasetFolder | None, place: str, direction: str = "") -> None:
         """Check the finished chunks of a direction, or of the columns, that is not sealed."""
@@ -294,7 +302,9 @@ class Inspection:
         """The listing, if there is one, lists what there is."""
         data = read_document(self.folder, INDEX)
         if data is not None and data != index_document(self.folder):
-            self._note(INDEX, "does not list what the store holds: `gradstore store verify --repair` writes it")
+            self._note(
+                INDEX, "does not list what the store holds: `gradstore store verify --repair` writes it"
+            )
             self.broken.append(Broken("", INDEX, None))
 
     def _strays(self) -> None:

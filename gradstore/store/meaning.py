@@ -164,5 +164,3 @@ def _is_object(text: str) -> bool:
 
 def _hash(text: str) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
-
-

@@ -101,7 +101,7 @@ def check_graph(graph: Artifact) -> None:
     fits = (
         links.ndim == 2
         and links.shape == cosines.shape
-        and (links.dtype, cosines.dtype, rows.dtype) == (np.int32, np.float32, np.int64)
+        and [each.dtype.name for each in (links, cosines, rows)] == ["int32", "float32", "int64"]
         and {len(links), len(rows), len(graph.strings["datasets"])} == {nodes}
         and rows.ndim == 1
     )

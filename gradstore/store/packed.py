@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["INT4_TABLE", "LEVELS", "SIGN_TABLE", "int4", "row_lengths", "sign", "unpack"]
+__all__ = ["INT4_TABLE", "LEVELS", "SIGN_TABLE", "int4", "row_lengths", "sign", "slabs", "unpack"]
 
 Rows = npt.NDArray[np.float32]
 Bytes = npt.NDArray[np.uint8]
@@ -46,7 +46,11 @@ _SLAB = 1 << 18
 
 def row_lengths(rows: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
     """Euclidean norm of each row in float64, shape (n,)."""
-    return np.sqrt(np.einsum("ij,ij->i", rows, rows, dtype=np.float64))  # type: ignore[no-any-return]
+    squares = np.empty(len(rows))
+    for slab in slabs(*rows.shape):
+        wide = rows[slab].astype(np.float64)
+        squares[slab] = np.einsum("ij,ij->i", wide, wide)
+    return np.sqrt(squares)
 
 
 def int4(rows: Rows) -> tuple[Bytes, Rows]:
@@ -54,7 +58,7 @@ def int4(rows: Rows) -> tuple[Bytes, Rows]:
     dim, width = rows.shape[1], -(-rows.shape[1] // 2)
     codes = np.empty((len(rows), width), np.uint8)
     scale = np.empty(len(rows), np.float32)
-    for slab in _slabs(*rows.shape):
+    for slab in slabs(*rows.shape):
         sizes = np.abs(rows[slab])
         spread = row_lengths(sizes) / np.sqrt(dim)
         pairs = np.zeros((len(sizes), 2 * width), np.uint8)
@@ -78,13 +82,14 @@ def sign(rows: Rows) -> tuple[Bytes, Rows]:
 def unpack(table: Rows, codes: Bytes, scale: Rows, dim: int) -> Rows:
     """Rows (n, dim) of packed codes: what `table` has for each byte, times the row's scale."""
     rows = np.empty((len(codes), dim), np.float32)
-    for slab in _slabs(len(codes), codes.shape[1] * table.shape[1]):
+    for slab in slabs(len(codes), codes.shape[1] * table.shape[1]):
         levels = np.take(table, codes[slab], axis=0).reshape(-1, codes.shape[1] * table.shape[1])
         np.multiply(levels[:, :dim], scale[slab, None], out=rows[slab])
     return rows
 
 
-def _slabs(rows: int, numbers: int) -> Iterator[slice]:
+def slabs(rows: int, numbers: int) -> Iterator[slice]:
+    """Rows in slices of what the processor's cache holds."""
     step = max(1, _SLAB // max(1, numbers))
     for start in range(0, rows, step):
         yield slice(start, start + step)

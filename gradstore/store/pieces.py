@@ -38,7 +38,7 @@ class Pieces:
     def columns(self, chunk: int) -> Part | None:
         """Columns of a chunk; None if they are not there."""
         folder, rows = self.dataset.folder, self.dataset.settings.span(chunk)
-        part = read_part(folder, chunk, COLUMN_ARRAYS, len(rows))
+        part = None if is_sealed(folder) else read_part(folder, chunk, COLUMN_ARRAYS, len(rows))
         if part is not None or not is_sealed(folder):
             return part
         slices = self._sealed("")
@@ -56,7 +56,7 @@ class Pieces:
         """Norms, scales and checksums of a finished chunk."""
         folder, rows = self.dataset.of(direction), self.dataset.settings.span(chunk)
         vectors = self.dataset.vectors[direction]
-        part = read_part(folder, chunk, vectors.scalars, len(rows))
+        part = None if is_sealed(folder) else read_part(folder, chunk, vectors.scalars, len(rows))
         if part is not None:
             return part
         slices = self._sealed(direction)

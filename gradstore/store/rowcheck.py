@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 
+import numpy as np
+import numpy.typing as npt
+
+from gradstore.errors import CorruptError
 from gradstore.store.arrays import decode_chunk
-from gradstore.store.encodings import encoding
 from gradstore.store.fidelity import fidelity
 from gradstore.store.folder import DatasetFolder
 from gradstore.store.manifest import Manifest
@@ -26,7 +29,11 @@ def check_columns(dataset: DatasetFolder, manifest: Manifest) -> Iterator[str]:
 
 
 def check_rows(
-    dataset: DatasetFolder, direction: str, manifest: Manifest, chunks: Iterable[tuple[str, bytes | None]]
+    dataset: DatasetFolder,
+    direction: str,
+    manifest: Manifest,
+    valid: npt.NDArray[np.bool_],
+    read: Callable[[str], bytes | None],
 ) -> Iterator[str]:
     """What the vectors of a sealed direction cannot be.
 
@@ -36,30 +43,28 @@ def check_rows(
     direction : str
     manifest : Manifest
         The direction's.
-    chunks : iterable of (str, bytes or None)
-        Names and bytes of the chunks of its codes, in any order; None where they are damaged.
+    valid : ndarray of bool, shape (N,)
+    read : callable
+        Bytes of an object of the direction; None if it is damaged.
     """
     pieces, vectors, settings = Pieces(dataset), dataset.vectors[direction], dataset.settings
-    spec, kind = vectors.gradient(settings), encoding(vectors.encoding)
-    places = {f"gradient/{spec.key(chunk)}": chunk for chunk in range(spec.chunks)}
-    known = manifest.facts.get("fidelity")
+    spec, known = vectors.gradient(settings), manifest.facts.get("fidelity")
     # Of rows that came from another encoding the manifest names that, unless there was no order to keep.
     original = isinstance(known, dict) and "source" not in known
-    first = f"gradient/{spec.key(0)}"
-    for name, data in sorted(chunks, key=lambda each: each[0] != first):
-        chunk = places.pop(name, -1)
-        if chunk < 0:
-            yield f"has an object {name} that is no chunk"
-        elif data is not None:
+    for chunk, rows in enumerate(settings.chunks):
+        name = f"gradient/{spec.key(chunk)}"
+        data = read(name) if name in manifest.objects else None
+        if name not in manifest.objects:
+            yield f"lacks {name} in its manifest"
+        if data is None:
+            continue
+        try:
             codes = decode_chunk(spec, chunk, data, dataset.of(direction).where(name))
-            columns, part = pieces.columns(chunk), pieces.vectors(direction, chunk)
-            if columns is None:
-                continue
-            valid = columns.arrays["valid"]
-            if chunk == 0 and known is None and not kind.scaled:
-                original = fidelity(codes, codes, valid) is not None
-            scalars = dict(part.arrays)
-            yield from row_problems(
-                settings.span(chunk), vectors, codes, scalars, valid, original=original
-            )
-    yield from (f"lacks its chunk {name}" for name in places)
+        except CorruptError as error:
+            yield f"cannot be read: {error}"
+            continue
+        here = valid[rows.start : rows.stop]
+        if chunk == 0 and known is None and vectors.encoding == "exact":
+            original = fidelity(codes, codes, here) is not None
+        scalars = dict(pieces.vectors(direction, chunk).arrays)
+        yield from row_problems(rows, vectors, codes, scalars, here, original=original)

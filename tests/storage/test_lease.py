@@ -17,11 +17,6 @@ from tests.storage.faulty import Faulty
 Opened = Callable[..., BucketFolder]
 
 
-def renewals(lease: Lease) -> None:
-    """Stop them, as those of a process that stands still."""
-    lease._released.set()
-
-
 def test_one_at_a_time_and_again_when_released(opened: Opened) -> None:
     mine, theirs = opened(), opened()
     with mine.lock(".lock") as held:
@@ -52,30 +47,28 @@ def test_who_waits_has_it_when_it_is_released(opened: Opened) -> None:
 
 
 def test_a_lease_that_is_renewed_outlives_its_span(opened: Opened) -> None:
-    held = opened(timing=Timing(span=2, renewal=0.3)).lock(".lock")
-    theirs = opened(timing=Timing(span=2, renewal=0.3))
-    for _ in range(8):
+    held = opened(timing=Timing(span=1.5, renewal=0.2)).lock(".lock")
+    theirs = opened(timing=Timing(span=1.5, renewal=0.2))
+    for _ in range(6):
         time.sleep(0.5)
         assert theirs.attempt(".lock") is None
     held.release()
 
 
 def test_an_abandoned_lease_is_taken_over_by_one_and_lost_by_its_holder(opened: Opened) -> None:
-    mine = opened()
+    mine = opened(timing=Timing(span=1, renewal=60))
     lost = mine.lock(".lock")
-    renewals(lost)
-    time.sleep(4.2)
+    time.sleep(2.2)
     taken: list[Lease | None] = []
     threads = [
         threading.Thread(target=lambda folder=folder: taken.append(folder.attempt(".lock")))
-        for folder in [opened() for _ in range(4)]
+        for folder in [opened(timing=Timing(span=1, renewal=0.2)) for _ in range(4)]
     ]
     for each in threads:
         each.start()
     for each in threads:
         each.join()
     assert sum(each is not None for each in taken) == 1
-    lost._released.clear()
     assert not lost.renew(7)
     lost._renewed -= 60
     lost.release()  # leaves that of the other
@@ -109,7 +102,7 @@ def test_lost_answers_lose_no_lease(opened: Opened, faulty: Faulty) -> None:
     folder = opened(endpoint=faulty.endpoint)
     faulty.faults, faulty.methods, faulty.share = ("lost",), ("PUT",), 0.7
     faulty.draw.seed(1)
-    for number in range(8):
+    for number in range(3):
         held = folder.attempt(f".{number}.lock")
         assert held is not None  # created by a request whose answer was lost
         assert held.renew(1)

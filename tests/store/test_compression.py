@@ -87,7 +87,7 @@ def test_a_zstd_bomb_is_refused_in_little_memory(bomb: Callable[[], bytes], mess
 
 def blosc_frame(**changes: int) -> bytes:
     """A good frame with other numbers in its header."""
-    data = Blosc(cname="zstd", clevel=5, shuffle=Blosc.BITSHUFFLE).encode(np.zeros(1 << 15, np.uint8))
+    data = Blosc(cname="zstd", clevel=5, shuffle=Blosc.SHUFFLE).encode(np.zeros(1 << 15, np.uint8))
     names = ("version", "inner", "flags", "typesize", "size", "block", "compressed")
     header = dict(zip(names, struct.unpack("<4B3I", data[:16]), strict=True)) | changes
     return struct.pack("<4B3I", *header.values()) + data[16:]

@@ -220,3 +220,10 @@ def test_an_abandoned_scan_leaves_no_thread(tmp_path: Path, make: SimpleNamespac
 
 def _readers() -> list[str]:
     return [thread.name for thread in threading.enumerate() if thread.name.startswith("read-ahead")]
+
+
+@pytest.mark.parametrize("encoding", ["int8", "half"])
+def test_codes_times_scales_are_the_rows(encoding: str, tmp_path: Path, make: SimpleNamespace) -> None:
+    dataset = make.write(tmp_path / "s", encoding=encoding)
+    parts = [codes.astype(np.float32) * scale[:, None] for _, codes, scale in dataset.encoded("sgd")]
+    np.testing.assert_array_equal(np.concatenate(parts), dataset.read("sgd", 0, 10))

@@ -2,30 +2,66 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from gradstore_cli import console
 from gradstore_cli.options import Command, store_argument
 
+if TYPE_CHECKING:
+    from gradstore.store.repair import Repair
+
 
 @click.command("verify", cls=Command)
 @store_argument
+@click.option(
+    "--repair",
+    "mend",
+    is_flag=True,
+    help="Put back damaged objects, and let damaged chunks of unfinished data sets be computed again.",
+)
+@click.option(
+    "--from",
+    "source",
+    metavar="OTHER",
+    help="Store that has the damaged objects whole: a copy, or one made by the same extraction.",
+)
 @click.pass_context
-def command(ctx: click.Context, store: str, as_json: bool) -> None:
-    """Check every stored object against its checksum.
+def command(ctx: click.Context, store: str, mend: bool, source: str | None, as_json: bool) -> None:
+    """Check every stored object against its checksum, and whether what it holds can be.
 
-    Exits with 4 if something is wrong, after listing what.
+    Exits with 4 if something is wrong, after listing what. --repair changes nothing that is whole: an object is
+    replaced only by the very bytes that its manifest tells.
 
     \b
     Examples:
       gradstore store verify grads.zarr
       gradstore store verify grads.zarr --json
+      gradstore store verify grads.zarr --repair --from backup/grads.zarr
     """
-    from gradstore.store import verify as find_problems
+    if source is not None and not mend:
+        raise click.UsageError("--from goes with --repair", ctx)
+    if mend:
+        from gradstore.store.repair import repair
 
-    problems = find_problems(store)
-    if as_json:
-        console.emit_json({"ok": not problems, "problems": problems})
+        done = repair(store, source=source, progress=console.progress)
+        problems = done.problems
+        console.emit_json({"ok": not problems, **console.plain(done)}) if as_json else console.emit(
+            _text(done)
+        )
     else:
-        console.emit("\n".join(map(str, problems)) or "no problems")
+        from gradstore.store import verify as find_problems
+
+        problems = find_problems(store, progress=console.progress)
+        if as_json:
+            console.emit_json({"ok": not problems, "problems": problems})
+        else:
+            console.emit("\n".join(map(str, problems)) or "no problems")
     ctx.exit(4 if problems else 0)
+
+
+def _text(done: Repair) -> str:
+    lines = [f"{name} replaced" for name in done.replaced]
+    lines += [f"{name} removed: `gradstore extract` computes the chunk again" for name in done.reopened]
+    return "\n".join([*lines, *map(str, done.problems), *done.advice]) or "no problems"

@@ -1,0 +1,133 @@
+"""Puts back what is damaged, as far as it can be had byte for byte."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from gradstore.errors import GradstoreError, UsageError
+from gradstore.progress import Progress, silent
+from gradstore.storage import Location, same_place
+from gradstore.store.card import write_card
+from gradstore.store.folder import DatasetFolder
+from gradstore.store.inspection import Broken, Problem
+from gradstore.store.layout import CHECKPOINTS, LOCK
+from gradstore.store.manifest import Entry
+from gradstore.store.parts import part_path
+from gradstore.store.store import Store, open_store
+from gradstore.store.verify import inspect
+
+__all__ = ["Repair", "repair"]
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """What a repair did.
+
+    Attributes
+    ----------
+    replaced : list of str
+        Objects that are again what their manifest says.
+    reopened : list of str
+        Chunks of unfinished data sets that the same `gradstore extract` will compute again.
+    problems : list of Problem
+        What is wrong still.
+    advice : list of str
+        How what is damaged still can be had again.
+    """
+
+    replaced: list[str]
+    reopened: list[str]
+    problems: list[Problem]
+    advice: list[str]
+
+
+def repair(path: Location, *, source: Location | None = None, progress: Progress = silent) -> Repair:
+    """Verify a store and put back what is damaged.
+
+    What is sealed stays sealed: an object is replaced only by bytes that its manifest's checksum admits. They come from
+    `source`, which may be a copy of the store, or a store into which the same extraction wrote just that chunk. A
+    damaged chunk of a data set that is not finished is forgotten, so that the extraction computes it when it goes on.
+
+    Parameters
+    ----------
+    path : path or URL
+    source : path or URL, optional
+        Another store, which is only read.
+    progress : Progress, optional
+
+    Raises
+    ------
+    UsageError
+        If `source` is the store itself.
+    StoreNotFoundError, IncompatibleError, CorruptError
+        If a store cannot be opened at all.
+    StoreWriteError
+        If the system refuses.
+    """
+    store = open_store(path)
+    other = None if source is None else open_store(source)
+    if other is not None and same_place(store.folder, other.folder):
+        raise UsageError(f"{source} is the store that is to be repaired: give a copy of it")
+    found = inspect(store, progress)
+    replaced, reopened = [], []
+    for broken in found.broken:
+        if not broken.place:
+            write_card(store)
+            replaced.append(broken.name)
+        elif broken.part >= 0:
+            _reopen(store, broken)
+            reopened.append(f"{broken.place}/{part_path(broken.part)}")
+        elif other is not None and _replace(store, other, broken):
+            replaced.append(f"{broken.place}/{broken.name}")
+    if replaced or reopened:
+        found = inspect(store, progress)
+    return Repair(replaced, reopened, found.problems, list(_advice(store, found.broken)))
+
+
+def _reopen(store: Store, broken: Broken) -> None:
+    """Forget a chunk that is not sealed: without its part it counts as not computed."""
+    dataset = "/".join(broken.place.split("/")[:3])
+    with store.folder.at(dataset).lock(LOCK):
+        store.folder.at(broken.place).delete(part_path(broken.part))
+
+
+def _replace(store: Store, other: Store, broken: Broken) -> bool:
+    try:
+        data = other.at(broken.place).get(broken.name)
+    except GradstoreError:  # damaged there too
+        return False
+    if data is None or Entry.of(data) != broken.entry:
+        return False
+    store.folder.at(broken.place).put(broken.name, data)
+    return True
+
+
+def _advice(store: Store, broken: Iterable[Broken]) -> Iterator[str]:
+    """For each damaged sealed folder, how to have its objects again."""
+    places: dict[str, list[str]] = defaultdict(list)
+    for each in broken:
+        if each.place and each.part < 0:
+            places[each.place].append(each.name)
+    finish = f"`gradstore store verify {store.location} --repair --from OTHER`"
+    for place, names in places.items():
+        chunks = _chunks(names)
+        again = ""
+        if place.startswith(f"{CHECKPOINTS}/") and chunks:
+            dataset = DatasetFolder.read(store.folder.at("/".join(place.split("/")[:3])))
+            if dataset is not None:
+                count, rows = len(dataset.settings.chunks), dataset.settings.chunk_rows
+                parts = ", ".join(f"--part {chunk + 1}/{count}" for chunk in chunks)
+                again = (
+                    f", or let the `gradstore extract` that made it write only what is damaged to a new store OTHER "
+                    f"(--chunk-rows {rows} and {parts})"
+                )
+        yield f"{place}: {len(names)} damaged; with a copy OTHER of the store{again}: {finish}"
+
+
+def _chunks(names: Iterable[str]) -> list[int]:
+    """Numbers of chunks of codes; none if anything else is damaged too."""
+    parts = [name.split("/") for name in names]
+    whole = all(part[:2] == ["gradient", "c"] and part[2].isdecimal() for part in parts if len(part) > 2)
+    return [int(part[2]) for part in parts] if whole and all(len(part) > 2 for part in parts) else []

@@ -1,0 +1,437 @@
+"""Push and pull: what arrives is what was there, all of it or nothing, and never over something else."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gradstore.errors import CorruptError, IncompatibleError, IncompleteError, StoreNotFoundError, UsageError
+from gradstore.storage import LocalFolder
+from gradstore.store import (
+    embed_adapter,
+    new_store,
+    open_store,
+    pull,
+    push,
+    read_artifact,
+    verify,
+    write_artifact,
+    write_card,
+)
+from gradstore.store.arrival import NOTE, arriving
+from gradstore.store.hub import HubPlace, hub_warnings, largest_folders, push_to_hub
+from gradstore.store.manifest import Manifest, read_manifest
+from gradstore.store.sending import Sender
+from gradstore.store.shipment import shipment
+
+HERE = Path(__file__).parent
+POOL = "checkpoints/step-1/pool"
+
+
+def everything(path: Path) -> dict[str, bytes]:
+    return {
+        each.relative_to(path).as_posix(): each.read_bytes() for each in path.rglob("*") if each.is_file()
+    }
+
+
+def add_graph(
+    path: Path, name: str = "default", directions: tuple[str, ...] = ("adam",), **more: Any
+) -> None:
+    store = open_store(path)
+    digests = {"step-1/pool": store.dataset("pool").digest_of(each) for each in directions}
+    write_artifact(
+        store, "graphs", name, arrays={"x": np.arange(5)}, strings={"ids": ["é"]},
+        attributes={"digests": digests, **more},
+    )  # fmt: skip
+
+
+@pytest.fixture
+def full(store: Path, make: SimpleNamespace) -> Path:
+    """A store with two data sets, an adapter and a graph."""
+    make.write(store, name="goal", directions=("sgd",), rows=3, attributes={"target": True})
+    embed_adapter(open_store(store), "step-1", {"adapter_config.json": b"{}", "tokenizer.json": b"[]"})
+    add_graph(store)
+    return store
+
+
+def test_all_of_a_store_arrives_as_it_was(full: Path, tmp_path: Path) -> None:
+    before = everything(full)
+    there, back = tmp_path / "there", tmp_path / "back"
+    report = push(full, there)
+    assert everything(there) == before == everything(full)
+    assert verify(there) == []
+    assert (report.files, report.bytes) == (report.files_missing, report.bytes_missing)
+    assert [each["name"] for each in report.datasets] == ["goal", "pool"]
+    assert report.artefacts == ["graphs/default"]
+    pull(there, back)
+    assert everything(back) == before
+    again = push(full, there)
+    assert (again.files_missing, again.bytes_sent, again.artefacts) == (0, 0, [])
+    assert not any(each["new"] for each in again.datasets)
+    assert everything(there) == before
+
+
+def test_a_bucket_takes_and_gives_what_a_folder_does(full: Path, bucket: str, tmp_path: Path) -> None:
+    report = push(full, bucket)
+    assert report.bytes_missing == report.bytes
+    assert verify(bucket) == []
+    assert open_store(bucket).dataset("pool").digest_of("adam") == open_store(full).dataset("pool").digest_of(
+        "adam"
+    )
+    pull(bucket, tmp_path / "back")
+    assert everything(tmp_path / "back") == everything(full)
+    assert push(full, bucket).bytes_sent == 0
+
+
+def test_parts_are_chosen_by_name_and_complete_each_other(full: Path, tmp_path: Path) -> None:
+    there, heard = tmp_path / "there", []
+    push(full, there, datasets=["pool"], directions=["sgd"], log=heard.append)
+    assert heard == ["left out: graphs/default was made from rows that do not come with it (step-1/pool)"]
+    assert verify(there) == []
+    store = open_store(there)
+    assert (store.datasets(), store.dataset("pool").directions, store.graphs) == (("pool",), ("sgd",), ())
+    assert NOTE not in "".join(everything(there))
+    push(full, there, checkpoints=["step-1"])
+    assert everything(there) == everything(full)
+
+
+def test_graphs_stay_behind_if_asked(full: Path, tmp_path: Path) -> None:
+    push(full, tmp_path / "there", artefacts=False)
+    assert open_store(tmp_path / "there").graphs == ()
+    assert verify(tmp_path / "there") == []
+
+
+def test_what_is_not_finished_stays_behind(store: Path, tmp_path: Path, make: SimpleNamespace) -> None:
+    make.write_some(store, [1], name="begun")
+    make.write_some(store, [1], directions=("rds",))
+    report = push(store, tmp_path / "there")
+    assert report.left_out == [
+        "left out: step-1/begun is not finished",
+        "left out: direction rds of step-1/pool is not finished",
+    ]
+    assert verify(tmp_path / "there") == []
+
+
+def test_an_overlay_arrives_as_a_store_of_its_own(full: Path, tmp_path: Path, make: SimpleNamespace) -> None:
+    mine = tmp_path / "mine"
+    new_store(mine, on=full)
+    make.write(mine, name="own", directions=("sgd",), rows=2, attributes={"target": True})
+    add_graph(mine, "mine")
+    push(mine, tmp_path / "there")
+    there = open_store(tmp_path / "there")
+    assert (there.base, there.datasets(), there.graphs) == (
+        None,
+        ("goal", "own", "pool"),
+        ("default", "mine"),
+    )
+    assert verify(tmp_path / "there") == []
+    report = push(mine, full)  # to the base itself: only what is new
+    assert [each["name"] for each in report.datasets if each["new"]] == ["own"]
+    assert report.artefacts == ["graphs/mine"]
+
+
+def test_a_dry_run_writes_nothing(full: Path, tmp_path: Path) -> None:
+    report = push(full, tmp_path / "there", dry_run=True)
+    assert not (tmp_path / "there").exists()
+    assert (report.bytes_sent, report.bytes_missing) == (0, report.bytes)
+    assert report.folders[0] == ("checkpoints/step-1/goal/columns", 11)
+    push(full, tmp_path / "there")
+    assert push(full, tmp_path / "there", dry_run=True).files_missing == 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"identity": {"base_digest": "c" * 32}}, "base: bbbbbbbbbbbb, not cccccccccccc"),
+        ({"content_digest": "d" * 32}, "content_digest is d.* there, c.* here"),
+        ({"rows": 9}, "rows is 9 there, 10 here"),
+        ({"encoding": "half"}, "adam: encoding is half there, int8 here"),
+        ({"seed": 1}, "digest is .* there, .* here"),
+    ],
+)
+def test_something_else_of_that_name_is_never_touched(
+    changes: dict[str, Any], told: str, store: Path, tmp_path: Path, make: SimpleNamespace
+) -> None:
+    if "identity" in changes:
+        changes = {"identity": make.identity(**changes["identity"])}
+    there = tmp_path / "there"
+    make.write(there, **changes)
+    before = everything(there)
+    make.write(store, name="more")
+    with pytest.raises(IncompatibleError, match=told):
+        push(store, there)
+    assert everything(there) == before
+
+
+def test_another_graph_of_that_name_is_never_touched(full: Path, tmp_path: Path) -> None:
+    there = tmp_path / "there"
+    push(full, there)
+    add_graph(there, seed=7)
+    before = everything(there)
+    with pytest.raises(IncompatibleError, match="graphs/default of .* is another one"):
+        push(full, there)
+    assert everything(there) == before
+    push(full, there, artefacts=False)
+
+
+def test_what_is_being_made_there_is_never_touched(
+    store: Path, tmp_path: Path, make: SimpleNamespace
+) -> None:
+    make.write_some(tmp_path / "there", [1])
+    before = everything(tmp_path / "there")
+    with pytest.raises(IncompleteError, match="'pool' of 'step-1' of .*there is not finished"):
+        push(store, tmp_path / "there")
+    assert everything(tmp_path / "there") == before
+
+
+@pytest.mark.parametrize("name", ["gradient/c/1/0", "norm/c/0", "zarr.json"])
+def test_a_damaged_object_is_not_sent(name: str, store: Path, tmp_path: Path) -> None:
+    place = store / POOL / "adam" / name
+    data = bytearray(place.read_bytes())
+    data[-1] ^= 1
+    place.write_bytes(data)
+    with pytest.raises(CorruptError, match="does not match its checksum|no valid JSON"):
+        push(store, tmp_path / "there")
+    for each in ("manifest.json", f"adam/{name}", "adam/manifest.json"):
+        assert not (tmp_path / "there" / POOL / each).exists()
+
+
+@pytest.mark.parametrize(
+    "name", ["../../evil", "/evil", ".lock", "a//b", "sub/manifest.json", "a\\b", "x\ny"]
+)
+def test_a_manifest_cannot_send_objects_elsewhere(name: str, store: Path, tmp_path: Path) -> None:
+    folder = LocalFolder(store / POOL / "adam")
+    manifest = read_manifest(folder)
+    assert manifest is not None
+    entries = {**manifest.objects, name: next(iter(manifest.objects.values()))}
+    (store / POOL / "adam/manifest.json").write_bytes(Manifest(entries, manifest.facts).to_bytes())
+    with pytest.raises(CorruptError):
+        pull(store, tmp_path / "there")
+    assert not (tmp_path / "there").exists()
+
+
+def test_objects_of_another_push_are_not_taken_for_ours(
+    store: Path, tmp_path: Path, make: SimpleNamespace
+) -> None:
+    """A push is killed, and one of other rows of the same size follows: sizes alone would deceive it."""
+    there, other = tmp_path / "there", tmp_path / "other"
+    make.write(other, seed=1)
+    write_card(open_store(store))
+    push(other, there)
+    for name in ("manifest.json", "zarr.json"):
+        (there / POOL / name).unlink()
+        for direction in ("adam", "sgd"):
+            (there / POOL / direction / name).unlink(missing_ok=True)
+    for place, folder in (
+        ("", other / POOL),
+        ("adam/", other / POOL / "adam"),
+        ("sgd/", other / POOL / "sgd"),
+    ):
+        manifest = read_manifest(LocalFolder(folder))
+        assert manifest is not None
+        (there / POOL / place / NOTE).write_text(manifest.digest)
+    push(store, there)
+    assert everything(there) == everything(store)
+
+
+def test_what_came_in_the_meantime_is_left_alone(store: Path, tmp_path: Path, make: SimpleNamespace) -> None:
+    """Between looking and locking another may have sent the same, or something else."""
+    there = tmp_path / "there"
+    source = open_store(store)
+    goods = shipment(source, checkpoints=None, datasets=None, directions=None, artefacts=True, log=print)
+    push(store, there, artefacts=False)
+    before = everything(there)
+
+    def send(where: Path) -> int:
+        return Sender(open_store(where), lambda *_: _Bar()).send(arriving(goods, None, print), "x")
+
+    assert send(there) == 0
+    assert everything(there) == before
+    make.write(tmp_path / "else", seed=1)
+    before = everything(tmp_path / "else")
+    with pytest.raises(IncompatibleError, match="written by another process meanwhile"):
+        send(tmp_path / "else")
+    assert everything(tmp_path / "else") == before
+
+
+class _Bar:
+    def update(self, count: int) -> None: ...
+    def estimate(self, total: int, note: str = "") -> None: ...
+    def __enter__(self) -> _Bar:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+
+def test_the_bar_reaches_its_end(full: Path, tmp_path: Path) -> None:
+    counted: list[int] = []
+    totals: list[int] = []
+
+    class Bar(_Bar):
+        def update(self, count: int) -> None:
+            counted.append(count)
+
+    def progress(total: int, unit: str, label: str) -> Bar:
+        totals.append(total)
+        assert unit == "bytes"
+        return Bar()
+
+    push(full, tmp_path / "there", progress=progress)
+    assert sum(counted) == totals[0] > 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "told"),
+    [
+        ({"datasets": ["poool"]}, StoreNotFoundError, "did you mean 'pool'"),
+        ({"checkpoints": ["step-2"]}, StoreNotFoundError, "unknown checkpoint 'step-2'"),
+        ({"directions": ["rds"]}, UsageError, "has nothing finished that was asked for"),
+    ],
+)
+def test_nothing_to_copy_is_an_error(
+    arguments: dict[str, Any], error: type[Exception], told: str, store: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(error, match=told):
+        push(store, tmp_path / "there", **arguments)
+    assert not (tmp_path / "there").exists()
+
+
+def test_places_that_cannot_be_are_refused(store: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="cannot be copied to itself"):
+        push(store, store)
+    with pytest.raises(UsageError, match="is not on this machine"):
+        pull(store, "s3://bucket/there")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full/x").touch()
+    with pytest.raises(UsageError, match="is no gradstore store"):
+        push(store, tmp_path / "full")
+
+
+@pytest.mark.parametrize("kind", ["push", "pull"])
+def test_killed_at_random_moments_nothing_half_made_is_readable_and_a_rerun_completes(
+    kind: str, tmp_path: Path
+) -> None:
+    done = subprocess.run(
+        [sys.executable, HERE / "transfer_driver.py", tmp_path, kind, "20"],
+        capture_output=True, text=True, check=False, timeout=550,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert result["kills"] >= 20
+    assert result["wrong"] == []
+
+
+class FakeHub:
+    """A repository in a folder; counts what each commit brings."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.commits: list[list[str]] = []
+        self.fail_after: int | None = None
+
+    def create_repo(self, repo_id: str, **options: Any) -> None:
+        assert (repo_id, options["private"], options["repo_type"]) == ("team/grads", True, "dataset")
+
+    def list_repo_tree(self, repo_id: str, path: str | None, **_: Any) -> list[SimpleNamespace]:
+        found = []
+        for name, data in everything(self.root).items():
+            lfs = SimpleNamespace(sha256=hashlib.sha256(data).hexdigest()) if len(data) > 200 else None
+            blob = hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()  # noqa: S324
+            found.append(SimpleNamespace(path=name, size=len(data), blob_id=blob, lfs=lfs))
+        return found
+
+    def create_commit(self, repo_id: str, operations: list[Any], **_: Any) -> None:
+        if len(self.commits) == self.fail_after:
+            raise OSError("the line went dead")
+        names = []
+        for each in operations:
+            place = self.root / each.path_in_repo
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(each.path_or_fileobj)
+            names.append(each.path_in_repo)
+        self.commits.append(names)
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeHub:
+    pytest.importorskip("huggingface_hub")
+    (tmp_path / "hub").mkdir()
+    fake = FakeHub(tmp_path / "hub")
+    monkeypatch.setattr("gradstore.store.hub.open_store", lambda _: open_store(fake.root / "in"))
+    return fake
+
+
+def to_hub(source: Path, hub: FakeHub) -> int:
+    goods = shipment(
+        open_store(source), checkpoints=None, datasets=None, directions=None, artefacts=True, log=print
+    )
+    return push_to_hub(goods, "hf://datasets/team/grads/in", lambda *_: _Bar(), hub)  # type: ignore[arg-type]
+
+
+def test_the_hub_gets_objects_first_and_everything_readable_in_one_commit(full: Path, hub: FakeHub) -> None:
+    write_card(open_store(full))
+    assert to_hub(full, hub) > 0
+    assert everything(hub.root / "in") == everything(full)
+    *objects, visible, card = hub.commits
+    assert max(map(len, objects)) <= 100
+    assert not any(Path(name).name == "manifest.json" for names in objects for name in names)
+    assert sum(name.endswith("manifest.json") for name in visible) == 6
+    assert card == ["in/README.md", "in/index.json"]
+
+
+def test_what_the_hub_has_is_not_sent_again(full: Path, hub: FakeHub) -> None:
+    hub.fail_after = 2
+    with pytest.raises(
+        OSError, match="cannot write to hf://.*the line went dead; what has arrived is not sent again"
+    ):
+        to_hub(full, hub)
+    assert not (hub.root / "in/zarr.json").exists()
+    sent = [name for names in hub.commits for name in names]
+    hub.commits, hub.fail_after = [], None
+    to_hub(full, hub)
+    assert not set(sent) & {name for names in hub.commits for name in names}
+    assert verify(hub.root / "in") == []
+
+
+def test_places_on_the_hub_are_named_as_usual() -> None:
+    assert HubPlace.parse("hf://datasets/team/grads") == HubPlace("team/grads", None, "")
+    assert HubPlace.parse("hf://datasets/team/grads@v2/a/b/") == HubPlace("team/grads", "v2", "a/b")
+    for wrong in ("hf://team/grads", "hf://datasets/grads", "hf://datasets//x"):
+        with pytest.raises(UsageError, match="is no place to push to"):
+            HubPlace.parse(wrong)
+
+
+def test_a_store_that_the_hub_would_not_take_well_is_warned_of(
+    store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    goods = shipment(
+        open_store(store), checkpoints=None, datasets=None, directions=None, artefacts=True, log=print
+    )
+    sealed = list(goods.sealed())
+    assert hub_warnings(sealed, largest_folders(sealed)) == []
+    monkeypatch.setattr("gradstore.store.hub._MOST_ENTRIES", 10)
+    monkeypatch.setattr("gradstore.store.hub._MOST_FILES", 50)
+    monkeypatch.setattr("gradstore.store.hub._LARGEST_FILE", 100)
+    told = hub_warnings(sealed, largest_folders(sealed))
+    assert [text.split(",")[0] for text in told] == [
+        f"{POOL}/columns has 11 entries", "58 files", "a file has 804 B"
+    ]  # fmt: skip
+
+
+def test_links_and_missing_objects_of_a_source_are_refused(full: Path, tmp_path: Path) -> None:
+    (full / "graphs/default/x/c/0").unlink()
+    with pytest.raises(CorruptError, match="graphs/default/x/c/0 is missing"):
+        push(full, tmp_path / "there")
+    assert open_store(tmp_path / "there").graphs == () or pytest.raises(
+        IncompleteError, read_artifact, open_store(tmp_path / "there"), "graphs", "default"
+    )
+    shutil.rmtree(tmp_path / "there")
