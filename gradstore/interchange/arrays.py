@@ -11,7 +11,15 @@ import numpy as np
 import numpy.typing as npt
 
 from gradstore.errors import DataError, UsageError
-from gradstore.interchange.source import Source, check_kind, member, read_json, regular, told_direction
+from gradstore.interchange.source import (
+    Source,
+    check_kind,
+    member,
+    read_json,
+    read_lines,
+    regular,
+    told_direction,
+)
 from gradstore.registry import unknown_name
 
 __all__ = ["map_npy", "read_npy", "read_npz"]
@@ -24,7 +32,7 @@ def read_npy(path: Path, key: str | None) -> Source:  # noqa: ARG001 (a Reader)
     if not path.is_dir():
         return Source(map_npy(regular(path)), "npy", path)
     array = map_npy(member(path, "gradients.npy"))
-    ids = member(path, "ids.txt").read_text(encoding="utf-8").splitlines()
+    ids = read_lines(member(path, "ids.txt"))
     about = read_json(member(path, "meta.json"))
     return Source(array, "npy", path, {"ids": ids}, direction=told_direction(about))
 

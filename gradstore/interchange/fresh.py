@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from gradstore.errors import StoreWriteError, UsageError
@@ -25,43 +25,41 @@ def fresh_folder(place: Path) -> Iterator[Path]:
     StoreWriteError
         If the system refuses, such as on a full disk.
     """
-    _refuse(place)
-    with _refusals(place):
-        place.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=f".{place.name}.", dir=place.parent))
-        try:
-            partial.chmod(0o777 & ~_umask())
-            yield partial
-            _refuse(place)
-            partial.rename(place)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
+    with _scratch(place) as folder:
+        folder.chmod(0o777 & ~_umask())
+        yield folder
+        _refuse(place)
+        folder.rename(place)
 
 
 @contextmanager
 def fresh_file(place: Path) -> Iterator[Path]:
     """Give the name of a temporary file that takes the name `place` at the end; otherwise like `fresh_folder`."""
-    _refuse(place)
-    with _refusals(place):
-        place.parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=f".{place.name}.", dir=place.parent))
-        try:
-            partial = folder / place.name
-            yield partial
-            _refuse(place)
-            partial.rename(place)
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+    with _scratch(place) as folder:
+        yield folder / place.name
+        _refuse(place)
+        (folder / place.name).rename(place)
 
 
 @contextmanager
-def _refusals(place: Path) -> Iterator[None]:
+def _scratch(place: Path) -> Iterator[Path]:
+    """A temporary folder beside `place`; folders that had to be made for it go away too if anything fails."""
+    _refuse(place)
+    made = [parent for parent in place.parents if not parent.exists()]
     try:
-        yield
-    except StoreWriteError:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=f".{place.name}.", dir=place.parent))
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+    except BaseException as error:
+        with suppress(OSError):  # not empty: somebody else uses it
+            for parent in made:
+                parent.rmdir()
+        if isinstance(error, OSError) and not isinstance(error, StoreWriteError):
+            raise StoreWriteError(f"{place} cannot be written: {error.strerror or error}") from error
         raise
-    except OSError as error:
-        raise StoreWriteError(f"{place} cannot be written: {error.strerror or error}") from error
 
 
 def _refuse(place: Path) -> None:

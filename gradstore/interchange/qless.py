@@ -7,6 +7,7 @@ takes the highest bits of the bytes, the next the bits below, and so on. QLESS q
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -70,7 +71,11 @@ class _Packed:
                 f"{path}: {self.bits} bits, packing {kind!r}, offset {self._offset}, scale {self._scale}: "
                 "QLESS does not write that"
             )
-        if codes.dtype != np.uint8 or codes.ndim != 1 or codes.size * (8 // self.bits) != np.prod(self.shape):
+        if (
+            codes.dtype != np.uint8
+            or codes.ndim != 1
+            or codes.size * (8 // self.bits) != math.prod(self.shape)
+        ):
             raise DataError(
                 f"{path}: has {codes.shape} {codes.dtype} for {self.shape} codes of {self.bits} bits"
             )

@@ -26,6 +26,7 @@ __all__ = [
     "member",
     "names_in",
     "read_json",
+    "read_lines",
     "regular",
     "told_direction",
 ]
@@ -200,6 +201,20 @@ def inside(folder: Path, name: str) -> Path:
     if not stays:
         raise DataError(f"{path}: a link that leads out of its folder; copy there what it shows")
     return path
+
+
+def read_lines(path: Path) -> list[str]:
+    """The lines of a text file.
+
+    Raises
+    ------
+    DataError
+        If it is no UTF-8.
+    """
+    try:
+        return path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: no UTF-8 text ({error})") from None
 
 
 def read_json(path: Path) -> Any:

@@ -80,7 +80,8 @@ class Cache:
             If the folder cannot be written.
         """
         path = self._path(entry)
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, exist_ok=True)
         self._make_room(len(data))
         handle, temporary = tempfile.mkstemp(prefix=".", dir=path.parent)
         try:
@@ -130,8 +131,9 @@ class Cache:
         for path in self.root.glob("??/*"):
             try:
                 stat = path.stat()
-                if path.name.startswith(".") and time.time() - stat.st_mtime > _ABANDONED:
-                    path.unlink()
+                if path.name.startswith("."):
+                    if time.time() - stat.st_mtime > _ABANDONED:
+                        path.unlink()
                     continue
             except OSError:  # removed by another process meanwhile
                 continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import stat
@@ -49,6 +50,10 @@ def _reading(path: Path) -> Iterator[None]:
     except GradstoreError:
         raise
     except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise CorruptError(
+                f"{path} is a link that goes in a circle: restore it from a copy of the store"
+            ) from None
         raise GradstoreError(f"cannot read {path}: {error.strerror or error}") from error
 
 
@@ -94,10 +99,11 @@ class LocalFolder(Folder):
         """
         path = self.root / name
         try:
-            inside = path.resolve().is_relative_to(self.boundary)
-        except (OSError, RuntimeError, ValueError):  # links that go round in a circle, names that are none
-            inside = False
-        if not inside:
+            real = os.path.realpath(path)
+        except (OSError, ValueError):  # names that are none
+            real = ""
+        limit = str(self.boundary)
+        if real != limit and not real.startswith(limit.rstrip(os.sep) + os.sep):
             raise CorruptError(f"{path} leads out of the store; a store must not link to other folders")
         return path
 
@@ -146,7 +152,9 @@ class LocalFolder(Folder):
     def file(self, name: str, entry: Entry) -> Path | None:  # noqa: ARG002
         """The object's own file; None if there is none."""
         path = self.locate(name)
-        return path if self.size(name) is not None else None
+        with _reading(path):
+            found = _status(path)
+        return path if found is not None and stat.S_ISREG(found.st_mode) else None
 
     def absent(self, name: str, entry: Entry) -> bool:  # noqa: ARG002
         """Never: all is here."""

@@ -58,7 +58,7 @@ def open_remote(url: str, options: Mapping[str, str]) -> Folder:
 
 def _path(url: str) -> str:
     """What stands after ``://``, as it is; a bucket's names are not escaped."""
-    path = url.partition("://")[2].strip("/")
+    path = url.partition("://")[2].rstrip("/")
     parts = path.split("/")
     if not path or any(part in ("", ".", "..") for part in parts) or not path.isprintable():
         raise UsageError(

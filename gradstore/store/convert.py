@@ -99,9 +99,9 @@ def convert(
     """Write the data sets of a store to another store, with their rows in another encoding.
 
     Columns, norms and adapters are copied, and rows of a chunk stay the same. What was float32 in the source becomes
-    what a run with that encoding would have written. Killed and repeated, it goes on and leaves the same bytes; run
-    again with other directions, it adds them. The source is only read, and nothing must write to it meanwhile. Graphs
-    and selections are not taken along, since they are of the very rows that they were made from.
+    what a run with that encoding would have written, but for the provenance. Killed and repeated, it goes on and leaves
+    the same bytes; run again with other directions, it adds them. The source is only read, and nothing must write to it
+    meanwhile. Graphs and selections are not taken along, since they are of the very rows that they were made from.
 
     Parameters
     ----------

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import math
+import mmap
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -270,13 +273,14 @@ class Sealed:
         path = self.folder.file(key, entry)
         if path is None:
             raise self.damage(key, "is missing")
-        size = path.stat().st_size
-        if size != entry.size:
-            raise self.damage(key, f"has {size} bytes instead of {entry.size}")
-        mapped = np.memmap(
-            path, dtype=np.dtype(spec.dtype).newbyteorder("<"), mode="r", shape=spec.chunk_shape
-        )
-        return mapped[: len(spec.rows(index))]
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            if size != entry.size:
+                raise self.damage(key, f"has {size} bytes instead of {entry.size}")
+            view = mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ)
+        count = math.prod(spec.chunk_shape)
+        numbers = np.frombuffer(view, np.dtype(spec.dtype).newbyteorder("<"), count)
+        return numbers.reshape(spec.chunk_shape)[: len(spec.rows(index))]
 
     def array(self, name: str, expected: ArraySpec | None = None) -> npt.NDArray[Any]:
         """A whole array."""

@@ -121,6 +121,8 @@ def _place(store: Store, what: str) -> str:
     if store.base is not None and store.base.folder.names(place):
         raise UsageError(f"{what} is in {store.base.folder}, on which {store.location} lies: remove it there")
     above, _, name = place.rpartition("/")
+    if name in store.folder.names(above):  # an empty folder, left by a removal that was killed at its end
+        return place
     kind = parts[0].removesuffix("s") if artefact else ("checkpoint", "data set", "direction")[len(parts) - 1]
     known = [each for each in store.folder.names(above) if is_name(each)]
     raise StoreNotFoundError(f"{store.location}: {unknown_name(kind, name, known)}")

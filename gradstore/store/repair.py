@@ -116,7 +116,7 @@ def _advice(store: Store, broken: Iterable[Broken]) -> Iterator[str]:
         again = ""
         if place.startswith(f"{CHECKPOINTS}/") and chunks:
             dataset = DatasetFolder.read(store.folder.at("/".join(place.split("/")[:3])))
-            if dataset is not None:
+            if dataset is not None and dataset.settings.attributes.get("format") != "imported":
                 count, rows = len(dataset.settings.chunks), dataset.settings.chunk_rows
                 parts = ", ".join(f"--part {chunk + 1}/{count}" for chunk in chunks)
                 again = (

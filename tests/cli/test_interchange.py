@@ -59,6 +59,7 @@ def test_notes_about_what_is_lost_go_to_stderr(run, less_run: Path, tmp_path: Pa
         (("import", "g.zarr", "none.npy", "--name", "x"), 1, "none.npy: there is no such file or folder"),
         (("import", "g.zarr", "{empty}", "--name", "x"), 1, "no known format (an empty folder)"),
         (("import", "g.zarr", "{pool}", "--name", "x", "--key", "a"), 2, "npy files hold one matrix"),
+        (("import", "g.zarr", "{pool}", "--name", "x", "--ids", "{pool}"), 1, "no UTF-8 text"),
         (("export", "{built}", "{out}", "--format", "npy"), 2, "give either --dataset or --selection"),
         (("export", "{built}", "{out}", "--format", "npy", "--selection", "x"), 2, "goes with --format less"),
         (("export", "{built}", "{out}", "--format", "less", "--selection", "x"), 2, "unknown selection 'x'"),

@@ -158,3 +158,29 @@ def test_what_is_not_finished_is_told(run, store: Path) -> None:
     assert result.exit_code == 4
     assert "checkpoints/imported/more data set 'more'" in result.stdout
     assert "checkpoints/imported/pool/rds direction 'rds' of data set 'pool'" in result.stdout
+
+
+def test_convert_tells_what_it_kept_and_info_repeats_it(run, built: Path, tmp_path: Path) -> None:
+    result = run("store", "convert", built, tmp_path / "small", "--to", "sign", "--dataset", "pool")
+    assert result.exit_code == 0, result.output
+    (report,) = json.loads(
+        run(
+            "store", "convert", built, tmp_path / "small", "--to", "sign", "--dataset", "pool", "--json"
+        ).stdout
+    )
+    kept = report["fidelity"]
+    assert (report["name"], report["encoding"], report["converted"]) == ("pool", "sign", 0)
+    for text in ("imported/pool", "exact", "sign", f"{kept['spearman']:.4f}", f"{kept['top1']:.1%}"):
+        assert text in result.stdout
+    text = run("store", "info", tmp_path / "small").stdout
+    assert f"order of cosines kept to {kept['spearman']}, {kept['top1']:.1%} of the top 1 %" in text
+
+
+def test_convert_says_what_rows_have_been_through(run, built: Path, tmp_path: Path) -> None:
+    run("store", "convert", built, tmp_path / "a", "--to", "int4")
+    run("store", "convert", tmp_path / "a", tmp_path / "b", "--to", "sign", "--compression", "zstd")
+    text = run("store", "info", tmp_path / "b").stdout
+    assert "sign with zstd" in text
+    assert "against int4" in text
+    assert run("store", "convert", built, built, "--to", "int4").exit_code == 2
+    assert run("store", "convert", built, tmp_path / "a", "--to", "sign").exit_code == 3

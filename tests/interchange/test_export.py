@@ -81,7 +81,7 @@ def test_a_refusing_disk_leaves_nothing_behind(fmt: str, store: Store, tmp_path:
     with pytest.raises(StoreWriteError, match="cannot be written") as caught:
         gradstore.export(store, tmp_path / "new" / "out", dataset="pool", fmt=fmt)
     assert "\n" not in str(caught.value)
-    assert [path for path in (tmp_path / "new").rglob("*") if path.is_file()] == []
+    assert not (tmp_path / "new").exists()
 
 
 @pytest.mark.parametrize("fmt", FORMATS)

@@ -46,7 +46,11 @@ class Faulty:
     def pick(self, method: str) -> str:
         """What happens to a request; empty if nothing bad."""
         with self._lock:
-            if not self.faults or (self.methods and method not in self.methods) or self.draw.random() >= self.share:
+            if (
+                not self.faults
+                or (self.methods and method not in self.methods)
+                or self.draw.random() >= self.share
+            ):
                 return ""
             self.count += 1
             return self.draw.choice(self.faults)
@@ -101,8 +105,10 @@ class _Handler(BaseHTTPRequestHandler):
         finally:
             upstream.close()
 
-    def _send(self, status: int, headers: list[tuple[str, str]], body: bytes, part: bytes | None = None) -> None:
-        told = dict((name.lower(), value) for name, value in headers)
+    def _send(
+        self, status: int, headers: list[tuple[str, str]], body: bytes, part: bytes | None = None
+    ) -> None:
+        told = {name.lower(): value for name, value in headers}
         size = told.get("content-length", str(len(body))) if self.command == "HEAD" else str(len(body))
         try:
             self.send_response(status)

@@ -1,4 +1,4 @@
-"""Servers that fail: what passes is tried again, what does not is told in one line and soon, damage never gets through."""
+"""Servers that fail: what passes is tried again, what does not is told in one line and soon, damage is found."""
 
 from __future__ import annotations
 
@@ -167,7 +167,9 @@ def test_no_right_to_write(bucket: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [{"access_key_id": "AKIDNOBODY"}, {"secret_access_key": "wrongwrongwrong"}], ids=["key", "secret"]
+    "options",
+    [{"access_key_id": "AKIDNOBODY"}, {"secret_access_key": "wrongwrongwrong"}],
+    ids=["key", "secret"],
 )
 def test_bad_credentials(bucket: str, options: dict[str, str]) -> None:
     with storage_options(options):

@@ -107,7 +107,7 @@ def test_an_index_that_is_out_of_date_is_a_problem(store: Path, make: SimpleName
     assert verify(store) == []
     make.write(store, name="goal")
     (problem,) = verify(store)
-    assert str(problem) == f"index.json is out of date: refresh it with `gradstore store card {store}`"
+    assert problem.where == "index.json"
     write_card(open_store(store))
     assert verify(store) == []
 
@@ -190,7 +190,7 @@ def test_a_licence_that_is_not_the_stored_one_is_refused(tmp_path: Path) -> None
     import_arrays(tmp_path / "s", **given_, license={"": "MIT", "dolly": "CC-BY-SA-3.0"})
     import_arrays(tmp_path / "s", **given_)
     import_arrays(tmp_path / "s", **given_, license="MIT")
-    with pytest.raises(IncompatibleError, match="license is MIT there, GPL-3.0 now"):
+    with pytest.raises(IncompatibleError, match=r"license is MIT there, GPL-3\.0 now"):
         import_arrays(tmp_path / "s", **given_, license="GPL-3.0")
     with pytest.raises(IncompatibleError, match="license of flan is not stated there, MIT now"):
         import_arrays(tmp_path / "s", **given_, license={"flan": "MIT"})

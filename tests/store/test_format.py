@@ -36,7 +36,9 @@ def test_a_chunk_is_what_zarr_writes_and_reads(data: st.DataObject) -> None:
     """Also a chunk of zeros, which Zarr would leave out by default."""
     dtype = data.draw(st.sampled_from(DTYPES))
     shape = tuple(data.draw(st.lists(st.integers(1, 5), min_size=1, max_size=3)))
-    spec = ArraySpec(shape, data.draw(st.integers(1, shape[0])), dtype, data.draw(st.sampled_from(COMPRESSIONS)))
+    spec = ArraySpec(
+        shape, data.draw(st.integers(1, shape[0])), dtype, data.draw(st.sampled_from(COMPRESSIONS))
+    )
     values = np.random.default_rng(data.draw(st.integers(0, 3))).integers(0, 2, shape).astype(dtype)
     document = json.loads(spec.document())
     assert parse_array(spec.document(), "here") == spec

@@ -17,6 +17,7 @@ from gradstore_cli.options import (
     store_argument,
     stored_checkpoint_option,
     train_option,
+    verify_option,
 )
 
 if TYPE_CHECKING:
@@ -59,8 +60,11 @@ if TYPE_CHECKING:
     help="What to call the graph in the store.",
 )
 @seed_option("the approximate search")
+@verify_option
 @config_option
-def command(store: str, method: Literal["exact", "hnsw"] | None, as_json: bool, **options: Any) -> None:
+def command(
+    store: str, method: Literal["exact", "hnsw"] | None, verified: bool, as_json: bool, **options: Any
+) -> None:
     """Link every row to the rows with the most similar gradients.
 
     \b
@@ -69,11 +73,13 @@ def command(store: str, method: Literal["exact", "hnsw"] | None, as_json: bool, 
       gradstore graph grads.zarr --train pool --target gsm8k --exact -m 64 --name gsm8k
     """
     from gradstore.graph import build_graph
+    from gradstore.store import open_store
 
     for name in ("train", "targets", "checkpoints"):
         options[name] = options[name] or None
+    opened = open_store(store, verified=verified)
     started = time.monotonic()
-    graph = build_graph(store, **options, method=method or "auto", progress=console.progress, log=console.log)
+    graph = build_graph(opened, **options, method=method or "auto", progress=console.progress, log=console.log)
     summary = _summary(graph, options["name"], time.monotonic() - started)
     if as_json:
         console.emit_json(summary)

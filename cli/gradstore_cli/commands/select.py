@@ -19,6 +19,7 @@ from gradstore_cli.options import (
     store_argument,
     stored_checkpoint_option,
     train_option,
+    verify_option,
 )
 
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ def _assignments(ctx: click.Context, param: click.Parameter, values: tuple[str, 
     "--name", metavar="NAME", show_default="SELECTOR-TARGET", help="What to call the selection in the store."
 )
 @click.option("--data", metavar="FILE", help="The original rows, if the store was made with --no-embed-rows.")
+@verify_option
 @config_option
 @click.pass_context
 def command(
@@ -86,6 +88,7 @@ def command(
     fraction: float | None,
     output: Path,
     data: str | None,
+    verified: bool,
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -100,11 +103,13 @@ def command(
     """
     budget = _budget(ctx, count, fraction)
     from gradstore.select import select
+    from gradstore.store import open_store
 
     records = _records(data) if data else None
     for name in ("train", "checkpoints"):
         options[name] = options[name] or None
-    picked = select(store, budget=budget, progress=console.progress, log=console.log, **options)
+    opened = open_store(store, verified=verified)
+    picked = select(opened, budget=budget, progress=console.progress, log=console.log, **options)
     picked.write(output, records)
     if as_json:
         found = {"output": output, "ids": picked.ids, "composition": picked.composition(), **picked.report()}

@@ -52,9 +52,9 @@ if TYPE_CHECKING:
     help="Checkpoint; repeatable.",
 )
 def command(store: str, out: str, as_json: bool, **options: Any) -> None:
-    """Write STORE to the store OUT with its rows in another number format.
+    """Write STORE to OUT with its rows in another number format.
 
-    STORE stays as it is. OUT may exist, and keeps what it has. Graphs and selections are not taken along:
+    OUT is another store; STORE stays as it is. OUT may exist, and keeps what it has. Graphs and selections are not taken along:
     build them anew. Interrupt it whenever you like; the same command line continues.
 
     \b

@@ -89,11 +89,12 @@ def command(
       gradstore store import grads.zarr bergson-index --name pool --rows pool.jsonl
     """
     from gradstore.interchange import import_gradients
+    from gradstore.interchange.source import read_lines
     from gradstore.store import open_store
 
     columns = _columns(rows) if rows else {}
     if ids:
-        columns["ids"] = ids.read_text(encoding="utf-8").splitlines()
+        columns["ids"] = read_lines(ids)
     import_gradients(store, source, progress=console.progress, log=console.log, **options, **columns)
     opened = open_store(store)
     console.emit_json(opened.info()) if as_json else console.emit(repr(opened))

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 )
 @click.pass_context
 def command(ctx: click.Context, store: str, mend: bool, source: str | None, as_json: bool) -> None:
-    """Check every stored object against its checksum, and whether what it holds can be.
+    """Check every object: its checksum, and whether its content can be.
 
     Exits with 4 if something is wrong, after listing what. --repair changes nothing that is whole: an object is
     replaced only by the very bytes that its manifest tells.

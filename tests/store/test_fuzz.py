@@ -1,0 +1,149 @@
+"""Whatever a store's documents and bytes say, reading it works or ends with one of gradstore's errors."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import google_crc32c
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gradstore.errors import GradstoreError
+from gradstore.records import canonical_json, digest
+from gradstore.store import verify
+from tests.store.everything import Scratch, build, reseal, use
+
+EXAMPLES = int(os.environ.get("GRADSTORE_FUZZ", "60"))
+"""How many damaged stores are read by each test here."""
+
+DEEP: Any = []
+for _ in range(200):
+    DEEP = [DEEP]
+
+VALUES = [
+    None, True, False, -1, 0, 1, 2, 1.5, -0.0, 1e300, 10**18, 2**63, 10**400, "", "x", "1", "../..", "/etc/passwd",
+    "a\0b", "\ud800", "x" * 300, "c/0", [], {}, [1], ["../.."], [None], {"x": 1}, {"bytes": 1}, DEEP,
+    float("nan"), float("inf"), "int8", "exact", "bool", "zarr.json",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def scratch(tmp_path_factory: pytest.TempPathFactory, make: SimpleNamespace) -> Scratch:
+    folder = tmp_path_factory.mktemp("fuzz")
+    return Scratch(build(folder / "s", make), folder / "copy")
+
+
+def places(value: Any) -> list[tuple[Any, Any]]:
+    """Every (container, key) in a JSON value."""
+    found = []
+    nested = [value]
+    while nested:
+        each = nested.pop()
+        keys = list(each) if isinstance(each, dict) else range(len(each))
+        found += [(each, key) for key in keys]
+        nested += [each[key] for key in keys if isinstance(each[key], dict | list)]
+    return found
+
+
+def survives(path: Path) -> None:
+    for action in (lambda: use(path), lambda: use(path, verified=True), lambda: verify(path)):
+        try:
+            action()
+        except GradstoreError as error:
+            assert "\n" not in str(error).strip()
+
+
+def mutate(data: st.DataObject, document: dict[str, Any]) -> None:
+    for _ in range(data.draw(st.integers(1, 3))):
+        container, key = data.draw(st.sampled_from(places(document) or [(document, None)]))
+        action = data.draw(st.sampled_from(["replace", "replace", "delete", "rename", "swap"]))
+        if key is None:
+            return
+        if action == "replace":
+            container[key] = data.draw(st.sampled_from(VALUES))
+        elif action == "delete":
+            del container[key]
+        elif action == "rename" and isinstance(container, dict):
+            container[
+                data.draw(st.sampled_from(["", "../x", "a/../../b", "\0", "é", "x" * 2000, "/x", "b\\c"]))
+            ] = container.pop(key)
+        elif action == "swap":
+            other, place = data.draw(st.sampled_from(places(document)))
+            try:
+                container[key], other[place] = other[place], container[key]
+                json.dumps(document)
+            except (KeyError, IndexError, TypeError, ValueError, RecursionError):  # it lies in itself now
+                container[key] = None
+                if isinstance(other, dict) or (isinstance(place, int) and place < len(other)):
+                    other[place] = None
+
+
+def written(document: Any) -> bytes:
+    try:
+        return json.dumps(document).encode()
+    except (ValueError, RecursionError):
+        return b"[" * 100_000
+
+
+@settings(max_examples=EXAMPLES)
+@given(st.data())
+def test_documents_that_say_anything_are_read_or_refused(scratch: Scratch, data: st.DataObject) -> None:
+    """Manifests are made to agree with what was changed, so that no checksum stops a reader."""
+    name = data.draw(
+        st.sampled_from([each for each in sorted(scratch.objects) if each.endswith(".json")]),
+        label="document",
+    )
+    document = json.loads(scratch.objects[name])
+    mutate(data, document)
+    ours = document.get("attributes", {}) if isinstance(document, dict) else {}
+    ours = ours.get("gradstore", {}) if isinstance(ours, dict) else {}
+    if isinstance(ours, dict) and isinstance(ours.get("identity"), dict) and data.draw(st.booleans()):
+        try:
+            ours["digest"] = digest(canonical_json(ours["identity"]))
+        except (ValueError, RecursionError):
+            pass
+    try:
+        (scratch.path / name).write_bytes(written(document))
+        if data.draw(st.integers(0, 4)):
+            try:
+                reseal(scratch.path)
+            except (ValueError, RecursionError, OSError):
+                pass
+        survives(scratch.path)
+    finally:
+        scratch.restore()
+
+
+@settings(max_examples=EXAMPLES)
+@given(st.data())
+def test_bytes_of_any_kind_are_read_or_refused(scratch: Scratch, data: st.DataObject) -> None:
+    """Chunks and parts: bits flipped, bytes cut, put in and moved, with checksums that agree afterwards."""
+    name = data.draw(
+        st.sampled_from([each for each in sorted(scratch.objects) if not each.endswith(".json")]),
+        label="object",
+    )
+    body = bytearray(scratch.objects[name])
+    for _ in range(data.draw(st.integers(1, 4))):
+        place = data.draw(st.integers(0, max(0, len(body) - 1)))
+        action = data.draw(st.sampled_from(["flip", "cut", "insert", "other"]))
+        if action == "flip" and body:
+            body[place] ^= 1 << data.draw(st.integers(0, 7))
+        elif action == "cut":
+            del body[place : place + data.draw(st.integers(1, 40))]
+        elif action == "insert":
+            body[place:place] = data.draw(st.binary(min_size=1, max_size=20))
+        elif action == "other":
+            body = bytearray(scratch.objects[data.draw(st.sampled_from(sorted(scratch.objects)))])
+    if name.rpartition("/")[2].isdecimal() and data.draw(st.booleans()):
+        body[-4:] = google_crc32c.value(bytes(body[:-4])).to_bytes(4, "little")
+    try:
+        (scratch.path / name).write_bytes(body)
+        reseal(scratch.path)
+        survives(scratch.path)
+    finally:
+        scratch.restore()
