@@ -10,11 +10,12 @@ __all__ = ["Fault", "fault_of"]
 _STATUS = re.compile(r"status code: (\d{3})")
 _CODE = re.compile(r"<Code>(\w+)</Code>")
 _PASSING = (408, 429)
-_CREDENTIALS = (
+_CREDENTIALS = (  # where they are looked for last
     "169.254.169.254",
-    "metadata.google.internal",
+    "/latest/api/token",
+    "/latest/meta-data",
+    "computeMetadata",
     "token request",
-    "No credentials",
     "az account",
 )
 _SETTING = ("builder error", "failed to parse", "Config error", "must be specified", "Invalid Access Key")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 
 from gradstore.errors import CorruptError, StoreNotFoundError
@@ -15,8 +16,37 @@ from gradstore.storage.readonly import ReadOnlyFolder
 
 __all__ = ["WebFolder"]
 
+_MOMENT = 2.0
 _LARGEST = 1 << 30
 """Bytes of an object of which nothing is known beforehand."""
+
+
+class Listing:
+    """The ``index.json`` of a location, kept for a moment: a store is listed folder by folder."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._index: Index | None = None
+        self._read = 0.0
+
+    def index(self) -> Index:
+        """The listing, not older than two seconds.
+
+        Raises
+        ------
+        StoreNotFoundError
+            If the location has none.
+        """
+        if self._index is None or time.monotonic() - self._read > _MOMENT:
+            found = self._client.get(INDEX, LARGEST_INDEX)
+            where = f"{self._client.root}{INDEX}"
+            if found is None:
+                raise StoreNotFoundError(
+                    f"{where} is missing, and a web server cannot be listed: write it with `gradstore store card` on "
+                    "the store, and copy it there"
+                )
+            self._index, self._read = parse_index(found.data, where), time.monotonic()
+        return self._index
 
 
 class WebFolder(ReadOnlyFolder):
@@ -31,16 +61,19 @@ class WebFolder(ReadOnlyFolder):
         Where the folder is below the location.
     """
 
-    def __init__(self, client: Client, cache: Cache, prefix: str = "") -> None:
+    def __init__(
+        self, client: Client, cache: Cache, prefix: str = "", listing: Listing | None = None
+    ) -> None:
         super().__init__(cache)
         self._client, self._prefix = client, prefix
+        self._listing = listing or Listing(client)
 
     def __str__(self) -> str:
         return f"{self._client.root}{self._prefix}".rstrip("/")
 
     def at(self, name: str) -> WebFolder:
         """A folder inside this one."""
-        return WebFolder(self._client, self.cache, joined(self._prefix, name))
+        return WebFolder(self._client, self.cache, joined(self._prefix, name), self._listing)
 
     def get(self, name: str) -> bytes | None:
         """All bytes of an object; None if there is no such object."""
@@ -67,25 +100,15 @@ class WebFolder(ReadOnlyFolder):
         StoreNotFoundError
             If the location has no ``index.json``.
         """
-        return self._index().names(joined(self._prefix, name))
+        return self._listing.index().names(joined(self._prefix, name))
 
     def files(self) -> Iterator[str]:
         """Relative names of groups, manifests and what these list."""
-        for name in self._index().files(self._prefix):
+        for name in self._listing.index().files(self._prefix):
             yield name
             folder, _, last = name.rpartition("/")
             if last == MANIFEST:
                 yield from (f"{folder}/{each}".lstrip("/") for each in self._listed(name))
-
-    def _index(self) -> Index:
-        found = self._client.get(INDEX, LARGEST_INDEX)
-        where = f"{self._client.root}{INDEX}"
-        if found is None:
-            raise StoreNotFoundError(
-                f"{where} is missing, and a web server cannot be listed: write it with `gradstore store card` on the "
-                "store, and copy it there"
-            )
-        return parse_index(found.data, where)
 
     def _listed(self, name: str) -> list[str]:
         try:

@@ -21,6 +21,9 @@ from gradstore.store.settings import Settings, VectorSettings
 
 __all__ = ["Piece", "check_block", "coded", "columns_part", "encoded"]
 
+_SAFE = np.float32(1e30)
+"""Rows of smaller numbers have a norm that float32 has, however many they are."""
+
 
 class Piece(NamedTuple):
     """A chunk of one direction, ready to be published."""
@@ -73,11 +76,20 @@ def check_block(
                 f"{what}, {direction}: gradients are float32 of shape {shape}, "
                 f"not {gradients.dtype} of shape {gradients.shape}"
             )
-        bad = block.valid & ~np.isfinite(row_norms(gradients))
+        bad = block.valid & ~_finite(gradients)
         if bad.any():
             raise UsageError(
                 f"{what}, {direction}: row {block.ids[int(bad.argmax())]!r} is valid but not finite"
             )
+
+
+def _finite(rows: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
+    """Whether the norm of each row is a number that float32 has."""
+    largest = np.maximum(rows.max(axis=1), -rows.min(axis=1))
+    doubtful = ~(largest < _SAFE)  # NaN too
+    fine = np.ones(len(rows), np.bool_)
+    fine[doubtful] = np.isfinite(row_norms(rows[doubtful]))
+    return fine
 
 
 def columns_part(block: GradientBlock) -> Part:

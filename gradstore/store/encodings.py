@@ -69,18 +69,17 @@ def _int8(rows: Rows) -> tuple[npt.NDArray[Any], Rows]:
     """Codes in [-127, 127], the scale is the row's largest magnitude / 127: error at most half a scale."""
     codes, scale = np.empty(rows.shape, np.int8), np.empty(len(rows), np.float32)
     for slab in slabs(*rows.shape):
-        codes[slab], scale[slab] = _int8_slab(rows[slab])
+        part = rows[slab]
+        largest = np.maximum(part.max(axis=1), -part.min(axis=1))
+        size = largest / np.float32(127)
+        # A subnormal scale has few bits: rounded down, it could not reach the largest entry.
+        subnormal = (size < np.finfo(np.float32).tiny) & (largest > 0)
+        if subnormal.any():
+            size = np.where(subnormal, np.nextafter(size, np.float32(1)), size)
+        scale[slab] = size
+        rounded = part / np.where(size > 0, size, np.float32(1))[:, None]
+        codes[slab] = np.rint(rounded, out=rounded)
     return codes, scale
-
-
-def _int8_slab(rows: Rows) -> tuple[npt.NDArray[Any], Rows]:
-    largest = np.maximum(rows.max(axis=1), -rows.min(axis=1))
-    scale = largest / np.float32(127)
-    # A subnormal scale has few bits: rounded down, it could not reach the largest entry.
-    subnormal = (scale < np.finfo(np.float32).tiny) & (largest > 0)
-    scale = np.where(subnormal, np.nextafter(scale, np.float32(1)), scale)
-    codes = rows / np.where(scale > 0, scale, np.float32(1))[:, None]
-    return np.rint(codes, out=codes).astype(np.int8), scale
 
 
 def _half(rows: Rows) -> tuple[npt.NDArray[Any], Rows]:

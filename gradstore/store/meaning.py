@@ -114,7 +114,7 @@ def row_problems(
         decoded = row_lengths(encoding(vectors.encoding).decode(codes, scale, vectors.dim))
     finite = np.isfinite(decoded)
     yield from _first(~finite, rows, "holds numbers that are not finite")
-    zero = ~valid & finite & ((decoded != 0) | (norm != 0))
+    zero = ~valid & (codes.astype(bool).any(axis=1) | (norm != 0))
     yield from _first(zero, rows, "is invalid and not zero")
     least, most = _bounds(vectors, norm, scale, original)
     apart = valid & finite & np.isfinite(norm) & ~((least <= decoded) & (decoded <= most))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -26,13 +27,13 @@ SELECTION = {
 }
 
 
-def build(path: Path, make: SimpleNamespace) -> Path:
+def build(path: Path, make: SimpleNamespace, encodings: Iterable[str] = tuple(ENCODINGS)) -> Path:
     """All encodings, compressed and not; strings; a graph, a selection, an adapter; an unfinished data set."""
     plain = path.with_name(f"{path.name}-plain")
     make.write(plain, name="zipped", directions={"sgd": 16})
     convert(plain, path, to="int4", compression="zstd")
     shutil.rmtree(plain)
-    for kind in ENCODINGS:
+    for kind in encodings:
         make.write(path, name=kind, directions={"sgd": 16}, encoding=kind)
     make.write(path, name="aim", rows=5, directions={"sgd": 16}, attributes={"target": True})
     make.write_some(path, [1], name="begun", directions={"sgd": 16})
