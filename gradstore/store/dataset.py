@@ -100,8 +100,8 @@ class Dataset(RowTable):
     def fidelity(self, direction: str) -> Mapping[str, Any] | None:
         """How well encoded rows keep the order of their cosines; None if not measured.
 
-        ``spearman`` is the rank correlation over all pairs of the first ``rows`` rows, ``top1`` the share of the nearest
-        1 % of pairs that stay among the nearest 1 %; ``source`` lists the encodings that rows had been in before.
+        ``spearman`` is the rank correlation over all pairs of the first ``rows`` rows, ``top1`` the share of the
+        nearest 1 % of pairs that stay among them; ``source`` lists the encodings that the rows had been in before.
         """
         return self._direction(direction).manifest.facts.get("fidelity")
 

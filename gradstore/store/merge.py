@@ -22,6 +22,7 @@ from gradstore.store.sources import (
     existing,
     put_chunk,
     sources_in,
+    take_adapter,
     tell_of_artefacts,
 )
 from gradstore.store.store import Store, open_store
@@ -117,6 +118,9 @@ def merge(
             _merge_dataset(opened, checkpoint, name, identities[checkpoint], found, bar)
             for (checkpoint, name), found in sorted(plan.items())
         ]
+    for store in stores:
+        for name in store.checkpoints:
+            take_adapter(opened, store, name)
     write_card(opened)
     return reports
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from gradstore.errors import IncompatibleError, StoreNotFoundError, StoreWriteError
 from gradstore.progress import Log
 from gradstore.storage import Location
-from gradstore.store.attachment import embed_adapter
+from gradstore.store.attachment import carries_adapter, embed_adapter
 from gradstore.store.blocks import Piece
 from gradstore.store.compare import difference
 from gradstore.store.folder import DatasetFolder
@@ -67,7 +67,7 @@ def take_adapter(out: Store, store: Store, checkpoint: str) -> None:
     """Copy the files that a checkpoint carries, if it carries some; its group in `out` exists."""
     folder = store.at(f"{CHECKPOINTS}/{checkpoint}/{ADAPTER}")
     manifest = read_manifest(folder)
-    if manifest is not None:
+    if manifest is not None and not carries_adapter(out, checkpoint):
         sealed = Sealed(folder, manifest)
         embed_adapter(out, checkpoint, {name: sealed.get(name) for name in manifest.objects})
 

@@ -54,8 +54,8 @@ if TYPE_CHECKING:
 def command(store: str, out: str, as_json: bool, **options: Any) -> None:
     """Write STORE to OUT with its rows in another number format.
 
-    OUT is another store; STORE stays as it is. OUT may exist, and keeps what it has. Graphs and selections are not taken along:
-    build them anew. Interrupt it whenever you like; the same command line continues.
+    OUT is another store; STORE stays as it is. OUT may exist, and keeps what it has. Graphs and selections are
+    not taken along: build them anew. Interrupt it whenever you like; the same command line continues.
 
     \b
     Examples:
