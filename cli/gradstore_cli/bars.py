@@ -13,6 +13,7 @@ from gradstore_cli import console
 
 __all__ = ["PLAIN_INTERVAL", "PlainBar", "TerminalBar", "make_bar", "prefix"]
 
+BYTES = "bytes"
 PLAIN_INTERVAL = 30.0  # seconds between two lines
 
 
@@ -37,8 +38,11 @@ class TerminalBar:
     def __init__(self, total: int, unit: str, label: str) -> None:
         from tqdm import tqdm
 
+        what: dict[str, Any] = {"unit": f" {unit}"}
+        if unit == BYTES:
+            what = {"unit": "B", "unit_divisor": 1024}
         self._bar: Any = tqdm(
-            total=total, unit=f" {unit}", desc=label, unit_scale=True, file=sys.stderr, dynamic_ncols=True
+            total=total, desc=label, unit_scale=True, file=sys.stderr, dynamic_ncols=True, **what
         )
 
     def __enter__(self) -> Self:
@@ -92,9 +96,14 @@ class PlainBar:
         console.say(f"{self._state()} ({share}){self._speed(seconds)}, about {console.duration(left)} left")
 
     def _state(self) -> str:
-        state = f"{self._label}: {console.count(self._done)} of {console.count(self._total)} {self._unit}"
+        if self._unit == BYTES:
+            state = f"{self._label}: {console.size(self._done)} of {console.size(self._total)}"
+        else:
+            state = f"{self._label}: {console.count(self._done)} of {console.count(self._total)} {self._unit}"
         return f"{state}, {self._note}" if self._note else state
 
     def _speed(self, seconds: float) -> str:
         rate = self._done / seconds if seconds > 0 else 0.0
+        if self._unit == BYTES:
+            return f", {console.size(rate)}/s"
         return f", {rate:,.0f} {self._unit}/s" if rate >= 10 else f", {rate:.1f} {self._unit}/s"

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 __all__ = ["HubFolder"]
 
 T = TypeVar("T")
+_CLIENTS = ("httpx", "httpx2")
+"""What huggingface_hub speaks HTTP with; it lets their errors through, and their names change with its versions."""
 _REFUSED = (401, 403)
 _PASSING = (408, 429)
 
@@ -113,7 +115,9 @@ class HubFolder(ReadOnlyFolder):
         response = getattr(error, "response", None)
         status = getattr(response, "status_code", None)
         if status is None:
-            return Fault(True, False, "no answer from the hub: check the network")
+            return Fault(
+                True, False, "no answer from the hub: check the network, HF_ENDPOINT and HF_HUB_OFFLINE"
+            )
         if status in _REFUSED:
             return Fault(
                 False, True, f"the hub answered {status}: check HF_TOKEN and what it gives a right to"

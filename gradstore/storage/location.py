@@ -62,6 +62,11 @@ def open_folder(location: Location) -> Folder:
     return open_remote(text, _options.get())
 
 
+def given_options() -> Mapping[str, str]:
+    """The settings of the `storage_options` around this; they hold secrets."""
+    return _options.get()
+
+
 def scheme_of(text: str) -> str:
     """What stands before ``://``; empty for a path."""
     scheme, found, _ = text.partition("://")

@@ -14,7 +14,7 @@ from gradstore.store.manifest import is_sealed, read_manifest
 from gradstore.store.shipment import ArtefactPart, CheckpointPart, DatasetPart, SealedFolder, Shipment
 from gradstore.store.store import Store, open_store
 
-__all__ = ["NOTE", "arriving", "existing_store"]
+__all__ = ["NOTE", "arriving", "coming", "existing_store"]
 
 NOTE = ".coming"
 """In a folder to which something is being copied: the digest of the manifest that it will have."""
@@ -26,6 +26,14 @@ def existing_store(location: Location) -> Store | None:
         return open_store(location)
     except StoreNotFoundError:
         return None
+
+
+def coming(goods: Shipment, target: Store | None, log: Log) -> Shipment:
+    """A shipment without graphs and selections whose rows neither come with it nor are there."""
+    present = _present(goods.datasets)
+    return replace(
+        goods, artefacts=[each for each in goods.artefacts if _has_rows(each, present, target, log)]
+    )
 
 
 def arriving(goods: Shipment, target: Store | None, log: Log) -> Shipment:
@@ -45,8 +53,7 @@ def arriving(goods: Shipment, target: Store | None, log: Log) -> Shipment:
             _check_checkpoint(checkpoint, target)
     datasets = [_lacking(dataset, target) if target else dataset for dataset in goods.datasets]
     checkpoints = [_without_adapter(each, target, log) if target else each for each in goods.checkpoints]
-    present = _present(goods.datasets)
-    artefacts = [each for each in goods.artefacts if _comes(each, present, target, log)]
+    artefacts = [each for each in goods.artefacts if target is None or _is_missing(each, target)]
     return Shipment(checkpoints, [each for each in datasets if each is not None], artefacts)
 
 
@@ -130,19 +137,23 @@ def _present(datasets: Iterable[DatasetPart]) -> Mapping[str, set[str]]:
     }
 
 
-def _comes(part: ArtefactPart, present: Mapping[str, set[str]], target: Store | None, log: Log) -> bool:
-    """Whether a graph or a selection is copied: all its rows come, or are there, and it is not there itself."""
-    place = part.sealed.place
+def _has_rows(part: ArtefactPart, present: Mapping[str, set[str]], target: Store | None, log: Log) -> bool:
     gone = [
         key
         for key, digest in part.digests.items()
         if digest not in present.get(key, ()) and not (target and _holds(target, key, digest))
     ]
     if gone or not part.digests:
-        log(f"left out: {place} was made from rows that do not come with it ({', '.join(gone) or 'unknown'})")
+        told = ", ".join(gone) or "unknown"
+        log(f"left out: {part.sealed.place} was made from rows that do not come with it ({told})")
         return False
-    there = read_manifest(target.at(place)) if target else None
-    if target and there is not None and there.digest != part.sealed.manifest.digest:
+    return True
+
+
+def _is_missing(part: ArtefactPart, target: Store) -> bool:
+    place = part.sealed.place
+    there = read_manifest(target.at(place))
+    if there is not None and there.digest != part.sealed.manifest.digest:
         digests = f"digest is {there.digest} there, {part.sealed.manifest.digest} here"
         raise IncompatibleError(
             f"{place} of {target.location} is another one ({digests}): remove it there with `gradstore store rm`, or "

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from gradstore.errors import GradstoreError, StoreWriteError, UsageError
 from gradstore.progress import Bar, Progress
+from gradstore.storage.location import given_options
 from gradstore.store.card import card_files
 from gradstore.store.identity import identity_document
 from gradstore.store.layout import CHECKPOINTS, FORMAT, MANIFEST, METADATA, bytes_text, group_document
@@ -102,7 +103,7 @@ def push_to_hub(goods: Shipment, url: str, progress: Progress, api: HubApi | Non
     url : str
     progress : Progress
     api : HubApi, optional
-        By default that of the user's token.
+        By default that of the storage option ``token``, or of the token that huggingface_hub finds.
 
     Returns
     -------
@@ -118,7 +119,7 @@ def _api() -> HubApi:
         from huggingface_hub import HfApi
     except ImportError:
         raise UsageError("hf:// needs huggingface_hub: pip install huggingface_hub") from None
-    api: HubApi = HfApi()
+    api: HubApi = HfApi(endpoint=given_options().get("endpoint"), token=given_options().get("token"))
     return api
 
 

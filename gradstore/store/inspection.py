@@ -299,11 +299,20 @@ class Inspection:
                     dataset.digest_of(direction)
 
     def _index(self) -> None:
-        """The listing, if there is one, lists what there is."""
+        """The listing, if there is one, lists nothing that is not there; what is new may be missing still."""
         data = read_document(self.folder, INDEX)
-        if data is not None and data != index_document(self.folder):
+        if data is None:
+            return
+        try:
+            listed, there = (parse_json(each, INDEX) for each in (data, index_document(self.folder)))
+            paths = listed.get("paths")
+            well = isinstance(paths, list) and all(path in there["paths"] for path in paths)
+            well = well and listed.get("format") == there["format"] and canonical_json(listed) == data
+        except GradstoreError:
+            well = False
+        if not well:
             self._note(
-                INDEX, "does not list what the store holds: `gradstore store verify --repair` writes it"
+                INDEX, "lists what the store does not hold: `gradstore store verify --repair` writes it"
             )
             self.broken.append(Broken("", INDEX, None))
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from gradstore.errors import CorruptError, IncompatibleError
+from gradstore.errors import CorruptError, GradstoreError, IncompatibleError
 from gradstore.records import canonical_json, digest
 from gradstore.storage import Folder
 from gradstore.store.arrays import (
@@ -282,10 +282,23 @@ class Sealed:
         numbers = np.frombuffer(view, np.dtype(spec.dtype).newbyteorder("<"), count)
         return numbers.reshape(spec.chunk_shape)[: len(spec.rows(index))]
 
+    def _check_size(self, key: str, spec: ArraySpec) -> None:
+        """Refuse a chunk that cannot be as large as it should be."""
+        entry = self.entry(key)
+        if spec.compression == "none" and entry.size != spec.object_bytes:
+            raise self.damage(key, f"has {entry.size} bytes in the manifest instead of {spec.object_bytes}")
+        if self.folder.path is not None and self.folder.size(key) is None:
+            raise self.damage(key, "is missing")
+
     def array(self, name: str, expected: ArraySpec | None = None) -> npt.NDArray[Any]:
         """A whole array."""
         spec = self.spec(name, expected)
-        whole = np.zeros(spec.shape, dtype=spec.dtype)
+        for index in range(spec.chunks):  # before there is room for them
+            self._check_size(f"{name}/{spec.key(index)}", spec)
+        try:
+            whole = np.zeros(spec.shape, dtype=spec.dtype)
+        except MemoryError as error:
+            raise GradstoreError(f"{self.folder.where(name)} does not fit into memory: {error}") from error
         for index in range(spec.chunks):
             rows = spec.rows(index)
             whole[rows.start : rows.stop] = self.chunk(name, spec, index)

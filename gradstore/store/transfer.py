@@ -10,7 +10,7 @@ from gradstore.errors import UsageError
 from gradstore.progress import Log, Progress, silent, unheard
 from gradstore.storage import Location, open_folder, same_place
 from gradstore.storage.location import scheme_of
-from gradstore.store.arrival import arriving, existing_store
+from gradstore.store.arrival import arriving, coming, existing_store
 from gradstore.store.card import write_card
 from gradstore.store.create import create_store
 from gradstore.store.hub import hub_warnings, largest_folders, push_to_hub
@@ -128,6 +128,7 @@ def push(
         log=note,
     )
     target = existing_store(destination)
+    goods = coming(goods, target, note)
     missing = arriving(goods, target, note)
     on_hub = scheme_of(str(destination)) == "hf"
     sent = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 
 import numpy as np
@@ -85,3 +86,11 @@ def test_only_the_first_process_draws_and_the_others_name_their_part(
         else:
             assert any("100%" in line for line in lines)
             assert lines[-1] == "loading"
+
+
+def test_bytes_are_told_in_units_people_read(capsys: pytest.CaptureFixture[str]) -> None:
+    with PlainBar(3 << 20, "bytes", "push") as bar:
+        bar.update(3 << 20)
+    line = capsys.readouterr().err
+    assert line.startswith("push: 3.0 MiB of 3.0 MiB in ")
+    assert re.search(r"(B|iB)/s$", line.strip())

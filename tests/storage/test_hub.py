@@ -27,6 +27,13 @@ class Answer(SimpleNamespace):
     status_code: int
 
 
+class ConnectError(Exception):
+    """As those of httpx."""
+
+
+ConnectError.__module__ = "httpx"
+
+
 class FailingError(OSError):
     """As huggingface_hub's errors, which have the answer."""
 
@@ -111,6 +118,18 @@ def test_a_refusal_is_told_at_once(status: int) -> None:
         folder.get("a")
     assert len(calls) == 1
     assert "verysecret" not in str(caught.value)
+
+
+def test_what_the_http_client_raises_is_told_and_defects_are_not_hidden() -> None:
+    for error, told in ((ConnectError("down"), GradstoreError), (TypeError("a defect"), TypeError)):
+
+        def fail(_: str, error: Exception = error) -> bytes:
+            raise error
+
+        quick = Patience(first=1, later=1, tries=2, longest=0.01)
+        system: Any = SimpleNamespace(cat_file=fail)
+        with pytest.raises(told):
+            HubFolder(system, "me/x", Cache(Path("nowhere"), 1), Secrets({}), patience=quick).get("a")
 
 
 def test_no_network_is_told() -> None:

@@ -102,6 +102,11 @@ def names(path: Path) -> list[str]:
     return sorted(each.relative_to(path).as_posix() for each in path.rglob("*") if each.is_file())
 
 
+def objects(path: Path) -> dict[str, bytes]:
+    """Bytes of every file of a store."""
+    return {name: (path / name).read_bytes() for name in names(path)}
+
+
 def sign(document: dict[str, Any]) -> bytes:
     """A manifest with the digest that belongs to it."""
     body = {name: value for name, value in document.items() if name != "digest"}
@@ -136,7 +141,7 @@ class Scratch:
 
     def __init__(self, original: Path, path: Path) -> None:
         self.path = Path(shutil.copytree(original, path))
-        self.objects = {name: (path / name).read_bytes() for name in names(path)}
+        self.objects = objects(path)
 
     def restore(self) -> None:
         """Undo every change."""

@@ -27,6 +27,8 @@ PACKAGES = (
     "accelerate",
     "bitsandbytes",
     "datasets",
+    "obstore",
+    "huggingface_hub",
 )
 NO_GPU = "none that nvidia-smi finds"
 
