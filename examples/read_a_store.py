@@ -2,6 +2,7 @@
 
 import json
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ INT4 = np.array(
 
 def strings(group: zarr.Group) -> list[str]:
     data, offsets = group["data"][:].tobytes(), group["offsets"][:]
-    return [data[start:stop].decode() for start, stop in zip(offsets, offsets[1:], strict=False)]
+    return [data[start:stop].decode() for start, stop in pairwise(offsets)]
 
 
 def levels(codes: np.ndarray, encoding: str) -> np.ndarray:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from gradstore.errors import GradstoreError, StoreWriteError
 from gradstore.storage.faults import Fault, fault_of
+from gradstore.storage.interruptible import interruptible
 from gradstore.storage.patience import PATIENCE, Patience, Persistence
 from gradstore.storage.redaction import Secrets
 
@@ -195,7 +196,7 @@ class Client:
 
         def quiet() -> T | Fault | _Missing:
             try:
-                return operation()
+                return interruptible(operation)
             except (BaseError, OSError) as error:
                 fault = fault_of(str(error))
                 if isinstance(error, FileNotFoundError) and fault.line != _NO_BUCKET:

@@ -99,11 +99,14 @@ class HubFolder(ReadOnlyFolder):
                 return operation()
             except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
                 return None
-            except (
-                OSError,
-                RuntimeError,
-                ValueError,
-            ) as error:  # those of httpx, which huggingface_hub uses, too
+            except (ValueError, NotImplementedError):
+                return Fault(False, False, "write hf://datasets/USER/REPOSITORY/FOLDER")
+            except Exception as error:
+                if (
+                    not isinstance(error, OSError)
+                    and type(error).__module__.partition(".")[0] not in _CLIENTS
+                ):
+                    raise
                 return self._fault(error)
 
         result = self._persist(quiet)

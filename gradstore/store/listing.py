@@ -42,7 +42,9 @@ def _paths(store: Folder) -> Iterator[str]:
 
 def _names(store: Folder, place: str) -> list[str]:
     named = (name for name in store.names(place) if is_name(name))
-    return [name for name in named if any(store.size(f"{place}/{name}/{each}") is not None for each in _SIGNS)]
+    return [
+        name for name in named if any(store.size(f"{place}/{name}/{each}") is not None for each in _SIGNS)
+    ]
 
 
 def _group(store: Folder, place: str) -> list[str]:

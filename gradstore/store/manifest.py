@@ -273,11 +273,14 @@ class Sealed:
         path = self.folder.file(key, entry)
         if path is None:
             raise self.damage(key, "is missing")
-        with path.open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            if size != entry.size:
-                raise self.damage(key, f"has {size} bytes instead of {entry.size}")
-            view = mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ)
+        try:
+            with path.open("rb") as file:
+                size = os.fstat(file.fileno()).st_size
+                if size != entry.size:
+                    raise self.damage(key, f"has {size} bytes instead of {entry.size}")
+                view = mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ)
+        except OSError as error:
+            raise GradstoreError(f"cannot read {path}: {error.strerror or error}") from error
         count = math.prod(spec.chunk_shape)
         numbers = np.frombuffer(view, np.dtype(spec.dtype).newbyteorder("<"), count)
         return numbers.reshape(spec.chunk_shape)[: len(spec.rows(index))]

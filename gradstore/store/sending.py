@@ -64,11 +64,23 @@ class Sender:
         return self._sent
 
     def tidy(self, goods: Shipment) -> None:
-        """Remove the notes of folders that were published before their sender was killed."""
+        """Remove the notes and locks of what was published before its sender was killed."""
         for each in goods.sealed():
             place = self._store.folder.at(each.place)
             if place.size(NOTE) is not None and is_sealed(place):
                 place.delete(NOTE)
+        for place, name in self._locks(goods):
+            lock = place.attempt(name) if place.size(name) is not None else None
+            if lock is not None:
+                lock.release()
+
+    def _locks(self, goods: Shipment) -> Iterator[tuple[Folder, str]]:
+        for checkpoint in goods.checkpoints:
+            yield self._store.folder.at(f"{CHECKPOINTS}/{checkpoint.name}"), LOCK
+        for dataset in goods.datasets:
+            yield self._store.folder.at(dataset.columns.place), LOCK
+        for artefact in goods.artefacts:
+            yield self._store.folder.at(artefact.kind), f".{artefact.name}{LOCK}"
 
     def _adapter(self, part: CheckpointPart, pool: ThreadPoolExecutor, bar: Bar) -> None:
         if part.adapter is None:

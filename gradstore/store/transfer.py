@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gradstore.errors import UsageError
+from gradstore.errors import GradstoreError, UsageError
 from gradstore.progress import Log, Progress, silent, unheard
 from gradstore.storage import Location, open_folder, same_place
 from gradstore.storage.location import scheme_of
@@ -127,7 +127,7 @@ def push(
         artefacts=artefacts,
         log=note,
     )
-    target = existing_store(destination)
+    target = _target(destination, dry_run, log)
     goods = coming(goods, target, note)
     missing = arriving(goods, target, note)
     on_hub = scheme_of(str(destination)) == "hf"
@@ -173,6 +173,17 @@ def pull(
         progress=progress,
         log=log,
     )
+
+
+def _target(destination: Location, dry_run: bool, log: Log) -> Store | None:
+    """The store at the destination; a dry run goes on where nobody answers."""
+    try:
+        return existing_store(destination)
+    except GradstoreError as error:
+        if not dry_run or error.exit_code != GradstoreError.exit_code:
+            raise
+        log(f"{error}; what follows is as if nothing were there")
+        return None
 
 
 def _report(

@@ -89,7 +89,7 @@ def test_only_the_first_process_draws_and_the_others_name_their_part(
 
 
 def test_bytes_are_told_in_units_people_read(capsys: pytest.CaptureFixture[str]) -> None:
-    with PlainBar(3 << 20, "bytes", "push") as bar:
+    with bars.PlainBar(3 << 20, "bytes", "push") as bar:
         bar.update(3 << 20)
     line = capsys.readouterr().err
     assert line.startswith("push: 3.0 MiB of 3.0 MiB in ")

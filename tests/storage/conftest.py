@@ -21,7 +21,7 @@ from tests.store.conftest import make, no_power_cuts  # noqa: F401 (fixtures)
 
 QUICK = Timing(span=3, renewal=0.5)
 """A server tells times in whole seconds."""
-IMPATIENT = Patience(first=1.5, later=1.5, tries=3, longest=0.1)
+IMPATIENT = Patience(first=0.8, later=0.8, tries=3, longest=0.1)
 
 
 @pytest.fixture

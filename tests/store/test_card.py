@@ -102,10 +102,12 @@ def test_the_index_lists_groups_and_manifests_of_what_is_sealed(store: Path, mak
     }
 
 
-def test_an_index_that_is_out_of_date_is_a_problem(store: Path, make: SimpleNamespace) -> None:
+def test_an_index_of_what_is_not_there_is_a_problem(store: Path, make: SimpleNamespace) -> None:
     write_card(open_store(store))
     assert verify(store) == []
     make.write(store, name="goal")
+    write_card(open_store(store))
+    shutil.rmtree(store / "checkpoints/step-1/goal")
     (problem,) = verify(store)
     assert problem.where == "index.json"
     write_card(open_store(store))

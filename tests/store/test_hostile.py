@@ -328,7 +328,8 @@ def test_links_that_go_round_or_out_are_refused_or_listed(scratch: Scratch, tmp_
     "change",
     [
         {"identity": {}}, {"identity": []}, {"base": 7}, {"step": "x"}, {"weight": "1"}, {"weight": -1},
-        {"weight": 1e400}, {"weight": None}, {"lora": []}, {"projection": {"kind": 1, "dim": "x", "seed": None}}, {"projection": 3},
+        {"weight": 1e400}, {"weight": None}, {"lora": []}, {"projection": 3},
+        {"projection": {"kind": 1, "dim": "x", "seed": None}},
         {"parameters": 5}, {"parameters": [["a", "b"]]}, {"step": True},
     ],
 )  # fmt: skip

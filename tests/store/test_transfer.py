@@ -12,7 +12,14 @@ from typing import Any
 
 import pytest
 
-from gradstore.errors import CorruptError, IncompatibleError, IncompleteError, StoreNotFoundError, UsageError
+from gradstore.errors import (
+    CorruptError,
+    GradstoreError,
+    IncompatibleError,
+    IncompleteError,
+    StoreNotFoundError,
+    UsageError,
+)
 from gradstore.graph import build_graph
 from gradstore.storage import LocalFolder
 from gradstore.store import (
@@ -421,3 +428,20 @@ def test_a_graph_with_a_missing_object_is_not_readable_there(full: Path, tmp_pat
         push(full, tmp_path / "there")
     there = open_store(tmp_path / "there")
     assert (there.datasets(), there.graphs) == (("goal", "pool"), ())
+
+
+def test_a_dry_run_needs_no_answer_from_the_destination(
+    store: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def dead(_: object) -> None:
+        raise GradstoreError("cannot read hf://datasets/team/grads/zarr.json: no answer")
+
+    monkeypatch.setattr("gradstore.store.transfer.existing_store", dead)
+    heard: list[str] = []
+    report = push(store, tmp_path / "there", dry_run=True, log=heard.append)
+    assert report.files_missing == report.files > 0
+    assert heard == [
+        "cannot read hf://datasets/team/grads/zarr.json: no answer; what follows is as if nothing were there"
+    ]
+    with pytest.raises(GradstoreError, match="no answer"):
+        push(store, tmp_path / "there")
