@@ -23,6 +23,7 @@ from gradstore.gradients.tokens import Tokens, tokens_of
 from gradstore.parts import Share
 from gradstore.progress import Log, Progress
 from gradstore.records import CheckpointIdentity
+from gradstore.storage import open_folder
 from gradstore.store import Dataset, DatasetWriter, check_comparable, open_store
 from gradstore.store.licence import licence_members
 
@@ -145,7 +146,10 @@ class CheckpointRun:
         except StoreNotFoundError:
             return
         check_comparable(
-            self._store, self.key, stored, early_identity(stored, self._folder, self._tokens, self._job)
+            str(open_folder(self._store)),
+            self.key,
+            stored,
+            early_identity(stored, self._folder, self._tokens, self._job),
         )
 
     def _compute(self, writer: DatasetWriter, mine: list[int], tokens: Tokens) -> Tally:

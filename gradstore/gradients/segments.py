@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from gradstore.data import DataFile
 from gradstore.errors import IncompatibleError, IncompleteError, StoreNotFoundError
+from gradstore.storage import open_folder
 from gradstore.store import Dataset, open_store
 
 __all__ = ["Segment", "segments"]
@@ -67,6 +68,6 @@ def _rows_of(stored: Dataset, file: DataFile, left: npt.NDArray[np.int64]) -> np
 def _conflict(path: str | Path, segment: str, gone: int) -> str:
     what = f"{gone} rows that the file does not have" if gone else "rows of these ids with other contents"
     return (
-        f"data set {segment!r} in {path} is finished and holds {what}:"
+        f"data set {segment!r} in {open_folder(path)} is finished and holds {what}:"
         " choose another name (what is stored never changes), or give a file that has all its rows"
     )

@@ -102,7 +102,7 @@ def import_gradients(
         ),
         target=target,
         encoding=encoding,
-        provenance={"file": "/".join(opened.path.absolute().parts[-2:]), "format": opened.format},
+        provenance={"file": opened.path.absolute().name, "format": opened.format},
         license=license,
         progress=progress,
         **columns,

@@ -9,16 +9,12 @@ from gradstore.errors import IncompatibleError, IncompleteError, StoreNotFoundEr
 from gradstore.progress import Log
 from gradstore.storage import Folder, Location
 from gradstore.store.folder import DatasetFolder
-from gradstore.store.layout import ADAPTER, CHECKPOINTS, METADATA
+from gradstore.store.layout import ADAPTER, CHECKPOINTS, COMING, METADATA
 from gradstore.store.manifest import is_sealed, read_manifest
 from gradstore.store.shipment import ArtefactPart, CheckpointPart, DatasetPart, SealedFolder, Shipment
 from gradstore.store.store import Store, open_store
 
-__all__ = ["NOTE", "arriving", "coming", "existing_store"]
-
-NOTE = ".coming"
-"""In a folder to which something is being copied: the digest of the manifest that it will have."""
-
+__all__ = ["arriving", "coming", "existing_store"]
 
 def existing_store(location: Location) -> Store | None:
     """The store at the destination; None if there is none yet."""
@@ -116,7 +112,7 @@ def _lacking(part: DatasetPart, target: Store) -> DatasetPart | None:
 
 
 def _check_not_begun(folder: Folder, what: str, target: Store) -> None:
-    if folder.size(METADATA) is not None and folder.get(NOTE) is None:
+    if folder.size(METADATA) is not None and folder.get(COMING) is None:
         raise IncompleteError(
             f"{what} of {target.location} is not finished: finish it there, or remove it with `gradstore store rm`"
         )

@@ -141,7 +141,7 @@ def convert(
         raise UsageError(unknown_name("compression", compression, COMPRESSIONS))
     store = open_store(path)
     if same_place(store.folder, open_folder(out)):
-        raise UsageError(f"{out} cannot be converted into itself: choose another path to write")
+        raise UsageError(f"{open_folder(out)} cannot be converted into itself: choose another path to write")
     found = [
         _Job(checkpoint, name, source, _chosen(source, directions, kind, compression))
         for checkpoint, name, source in sources_in(store)
@@ -208,7 +208,7 @@ def _check_settings(out: Location, jobs: Sequence[_Job]) -> None:
             settings,
             job.vectors,
             any_chunk_rows=False,
-            what=f"data set {job.name!r} of {job.checkpoint!r} in {out}",
+            what=f"data set {job.name!r} of {job.checkpoint!r} in {open_folder(out)}",
             here=f"in {job.source.location}",
             cure=_CURE,
         )

@@ -18,7 +18,7 @@ from gradstore.store.direction import Direction, open_direction
 from gradstore.store.folder import DatasetFolder, begun
 from gradstore.store.html import dataset_html
 from gradstore.store.identity import comparability
-from gradstore.store.layout import COLUMNS, MANIFEST, METADATA, bytes_text
+from gradstore.store.layout import COLUMNS, COMING, MANIFEST, METADATA, bytes_text
 from gradstore.store.manifest import Sealed, check_counts, is_sealed, read_manifest
 from gradstore.store.rowtable import Choice, RowTable
 from gradstore.store.settings import Settings
@@ -291,7 +291,9 @@ def _incomplete(folder: Folder, name: str, checkpoint: str, direction: str = "")
     chunks = len(state.settings.chunks)
     done = chunks - len(state.missing([direction] if direction else state.vectors))
     what = f"direction {direction!r} of data set {name!r}" if direction else f"data set {name!r}"
+    where = f"{what} of {checkpoint!r} in {folder} is not finished"
+    if folder.size(COMING) is not None:
+        return IncompleteError(f"{where}: run the same `gradstore store push` or `pull` again to finish it")
     return IncompleteError(
-        f"{what} of {checkpoint!r} in {folder} is not finished: run the same "
-        f"`gradstore extract` command again to finish it ({done} of {chunks} chunks done)"
+        f"{where}: run the same `gradstore extract` command again to finish it ({done} of {chunks} chunks done)"
     )

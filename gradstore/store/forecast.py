@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from gradstore.errors import StoreNotFoundError
+from gradstore.storage import open_folder
 from gradstore.store.begin import join
 from gradstore.store.folder import DatasetFolder
 from gradstore.store.layout import CHECKPOINTS
@@ -64,7 +65,7 @@ def forecast(
             replace(settings, content_digest=theirs.content_digest, attributes=theirs.attributes),
             vectors,
             any_chunk_rows=chunk_rows is None,
-            what=f"data set {name!r} of {checkpoint!r} in {path}",
+            what=f"data set {name!r} of {checkpoint!r} in {open_folder(path)}",
         )
     chunks = len(settings.chunks)
     size = chunks * settings.chunk_rows * sum(each.row_bytes for each in vectors.values())

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from typing import NamedTuple
 
 from gradstore.errors import GradstoreError
 from gradstore.progress import Bar
@@ -14,6 +12,7 @@ from gradstore.store.artifacts import read_artifact
 from gradstore.store.attachment import ADAPTER_FILES
 from gradstore.store.card import CARD
 from gradstore.store.dataset import Dataset, open_dataset
+from gradstore.store.findings import Broken, Problem
 from gradstore.store.folder import DatasetFolder, begun
 from gradstore.store.layout import (
     ADAPTER,
@@ -33,26 +32,7 @@ from gradstore.store.parts import COLUMN_ARRAYS, finished, part_path, read_part
 from gradstore.store.rowcheck import check_columns, check_rows
 from gradstore.store.store import Store
 
-__all__ = ["Broken", "Inspection", "Problem", "sealed_folders"]
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """Something wrong in a store.
-
-    Attributes
-    ----------
-    where : str
-        Path relative to the store.
-    what : str
-        What is wrong, and what to do where that is not plain.
-    """
-
-    where: str
-    what: str
-
-    def __str__(self) -> str:
-        return f"{self.where} {self.what}"
+__all__ = ["Inspection", "sealed_folders"]
 
 
 _CODES = "gradient/c/"
@@ -60,24 +40,6 @@ _CODES = "gradient/c/"
 
 def _names(manifest: Manifest | None) -> list[str]:
     return list(manifest.objects) if manifest else []
-
-
-class Broken(NamedTuple):
-    """An object that does not match what is known of it.
-
-    Attributes
-    ----------
-    place, name : str
-        Its folder in the store, and its name in that.
-    entry : Entry
-    part : int
-        Of a folder that is not sealed, the chunk that has it; else -1.
-    """
-
-    place: str
-    name: str
-    entry: Entry | None
-    part: int = -1
 
 
 def sealed_folders(store: Store) -> Iterator[str]:

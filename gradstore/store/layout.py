@@ -19,6 +19,7 @@ __all__ = [
     "ARTEFACTS",
     "CHECKPOINTS",
     "COLUMNS",
+    "COMING",
     "CONTENT_BYTES",
     "FORMAT",
     "LARGEST_DOCUMENT",
@@ -49,6 +50,8 @@ PARTS = "parts"
 METADATA = "zarr.json"
 MANIFEST = "manifest.json"
 LOCK = ".lock"
+COMING = ".coming"
+"""In a folder to which something is being copied: the digest of the manifest that it will have."""
 LARGEST_DOCUMENT = 64 << 20
 """Bytes of a JSON document that a reader accepts: what a manifest of a quarter of a million objects needs."""
 

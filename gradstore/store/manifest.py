@@ -27,7 +27,16 @@ from gradstore.store.arrays import (
 )
 from gradstore.store.layout import FORMAT, MANIFEST, METADATA, parse_group, parse_json, read_document
 
-__all__ = ["Entry", "Manifest", "Recorder", "Sealed", "check_counts", "check_format", "is_sealed", "read_manifest"]
+__all__ = [
+    "Entry",
+    "Manifest",
+    "Recorder",
+    "Sealed",
+    "check_counts",
+    "check_format",
+    "is_sealed",
+    "read_manifest",
+]
 
 
 _OBJECT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*(/[A-Za-z0-9][A-Za-z0-9._+-]*)*", re.ASCII)

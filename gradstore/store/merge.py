@@ -107,7 +107,9 @@ def merge(
     if not stores:
         raise UsageError("there is nothing to merge: name at least one store")
     if any(same_place(store.folder, open_folder(out)) for store in stores):
-        raise UsageError(f"{out} cannot be merged into itself: choose another path to write, or leave it out")
+        raise UsageError(
+            f"{open_folder(out)} cannot be merged into itself: choose another path to write, or leave it out"
+        )
     identities = _identities(out, stores, log)
     plan = _plan(out, stores)
     opened = create_store(out)

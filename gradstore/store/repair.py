@@ -10,8 +10,8 @@ from gradstore.errors import GradstoreError, UsageError
 from gradstore.progress import Progress, silent
 from gradstore.storage import Location, same_place
 from gradstore.store.card import write_card
+from gradstore.store.findings import Broken, Problem
 from gradstore.store.folder import DatasetFolder
-from gradstore.store.inspection import Broken, Problem
 from gradstore.store.layout import CHECKPOINTS, LOCK
 from gradstore.store.manifest import Entry
 from gradstore.store.parts import part_path

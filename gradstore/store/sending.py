@@ -9,9 +9,8 @@ from contextlib import contextmanager
 from gradstore.errors import IncompatibleError
 from gradstore.progress import Bar, Progress
 from gradstore.storage import Folder
-from gradstore.store.arrival import NOTE
 from gradstore.store.create import join_checkpoint
-from gradstore.store.layout import CHECKPOINTS, LOCK, MANIFEST, METADATA, group_document
+from gradstore.store.layout import CHECKPOINTS, COMING, LOCK, MANIFEST, METADATA, group_document
 from gradstore.store.manifest import Entry, Sealed, is_sealed, read_manifest
 from gradstore.store.shipment import ArtefactPart, CheckpointPart, DatasetPart, SealedFolder, Shipment
 from gradstore.store.store import Store
@@ -67,8 +66,8 @@ class Sender:
         """Remove the notes and locks of what was published before its sender was killed."""
         for each in goods.sealed():
             place = self._store.folder.at(each.place)
-            if place.size(NOTE) is not None and is_sealed(place):
-                place.delete(NOTE)
+            if place.size(COMING) is not None and is_sealed(place):
+                place.delete(COMING)
         for place, name in self._locks(goods):
             lock = place.attempt(name) if place.size(name) is not None else None
             if lock is not None:
@@ -158,12 +157,12 @@ def _to_send(
 def _noted(sealed: SealedFolder, place: Folder) -> bool:
     """Leave our note; whether it was there, and with it what we sent before."""
     digest = sealed.manifest.digest.encode()
-    if place.get(NOTE) == digest:
+    if place.get(COMING) == digest:
         return True
     for name in place.names():
         if not name.startswith("."):
             place.delete(name)
-    place.put(NOTE, digest)
+    place.put(COMING, digest)
     return False
 
 
@@ -182,7 +181,7 @@ def _publish(sealed: SealedFolder, place: Folder) -> None:
     if METADATA in sealed.manifest.objects:
         place.put(METADATA, checked(sealed, METADATA))
     place.create(MANIFEST, sealed.manifest.to_bytes())
-    place.delete(NOTE)
+    place.delete(COMING)
 
 
 @contextmanager

@@ -5,7 +5,8 @@ from __future__ import annotations
 from gradstore.errors import GradstoreError
 from gradstore.progress import Progress, silent
 from gradstore.storage import Location
-from gradstore.store.inspection import Inspection, Problem, sealed_folders
+from gradstore.store.findings import Problem
+from gradstore.store.inspection import Inspection, sealed_folders
 from gradstore.store.manifest import read_manifest
 from gradstore.store.store import Store, open_store
 

@@ -140,12 +140,12 @@ def test_interrupted_extract_prints_the_line_that_resumes(run, monkeypatch: pyte
 
 
 def test_an_interrupted_merge_prints_the_line_that_resumes(run, monkeypatch: pytest.MonkeyPatch) -> None:
-    from gradstore_cli.commands import store
+    from gradstore_cli.commands.store import merge
 
     def interrupt(**_options: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(store.command.commands["merge"], "callback", interrupt)
+    monkeypatch.setattr(merge.command, "callback", interrupt)
     result = run("store", "merge", "grads.zarr", "part 1.zarr")
     assert result.exit_code == 130
     assert result.stderr.splitlines()[-1] == "To continue: gradstore store merge grads.zarr 'part 1.zarr'"

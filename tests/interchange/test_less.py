@@ -33,7 +33,7 @@ def test_rows_of_several_files_arrive_in_order(less_run, tmp_path: Path) -> None
         ("adam",),
         105,
     )
-    assert dataset.attributes["provenance"] == {"file": "dolly-ckpt105-adam/dim8", "format": "less"}
+    assert dataset.attributes["provenance"] == {"file": "dim8", "format": "less"}
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])

@@ -132,6 +132,7 @@ def test_a_part_cannot_make_a_merge_write_elsewhere(
     for name in ("../zarr.json", "../../../../evil", "zarr.json", "gradient/c/0/0"):
         target = folder / name
         before = target.read_bytes() if target.exists() else None
+        target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(before or b"evil")
         entry = Entry.of(target.read_bytes())
         write_part(LocalFolder(folder), 1, Part(arrays, {name: entry}))

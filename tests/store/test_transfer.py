@@ -31,8 +31,9 @@ from gradstore.store import (
     verify,
     write_card,
 )
-from gradstore.store.arrival import NOTE, arriving
+from gradstore.store.arrival import arriving
 from gradstore.store.hub import HubPlace, hub_warnings, largest_folders, push_to_hub
+from gradstore.store.layout import COMING
 from gradstore.store.manifest import Manifest, read_manifest
 from gradstore.store.sending import Sender
 from gradstore.store.shipment import shipment
@@ -94,7 +95,7 @@ def test_parts_are_chosen_by_name_and_complete_each_other(full: Path, tmp_path: 
     assert verify(there) == []
     store = open_store(there)
     assert (store.datasets(), store.dataset("pool").directions, store.graphs) == (("pool",), ("sgd",), ())
-    assert NOTE not in "".join(everything(there))
+    assert COMING not in "".join(everything(there))
     push(full, there, checkpoints=["step-1"])
     assert everything(there) == everything(full)
 
@@ -233,7 +234,7 @@ def test_objects_of_another_push_are_not_taken_for_ours(
     ):
         manifest = read_manifest(LocalFolder(folder))
         assert manifest is not None
-        (there / POOL / place / NOTE).write_text(manifest.digest)
+        (there / POOL / place / COMING).write_text(manifest.digest)
     push(store, there)
     assert everything(there) == everything(store)
 
