@@ -23,10 +23,12 @@ from gradstore.errors import (
 if TYPE_CHECKING:
     from gradstore.gradients import extract
     from gradstore.graph import Graph, build_graph, load_graph
-    from gradstore.interchange import export, export_selection, import_gradients
+    from gradstore.inspection import verify
+    from gradstore.interchange import export, export_selection, import_arrays, import_gradients
     from gradstore.records import Selection
     from gradstore.select import SelectionContext, Selector, select
-    from gradstore.store import Dataset, Store, import_arrays, merge, pull, push, verify
+    from gradstore.sharing import merge, pull, push
+    from gradstore.store import Dataset, Store
     from gradstore.store import open_store as open
     from gradstore.training import warmup
 
@@ -43,14 +45,14 @@ _HOMES = {
     "export": ("gradstore.interchange", "export"),
     "export_selection": ("gradstore.interchange", "export_selection"),
     "extract": ("gradstore.gradients", "extract"),
-    "import_arrays": ("gradstore.store", "import_arrays"),
+    "import_arrays": ("gradstore.interchange", "import_arrays"),
     "import_gradients": ("gradstore.interchange", "import_gradients"),
     "load_graph": ("gradstore.graph", "load_graph"),
-    "merge": ("gradstore.store", "merge"),
+    "merge": ("gradstore.sharing", "merge"),
     "open": ("gradstore.store", "open_store"),
-    "pull": ("gradstore.store", "pull"),
-    "push": ("gradstore.store", "push"),
-    "verify": ("gradstore.store", "verify"),
+    "pull": ("gradstore.sharing", "pull"),
+    "push": ("gradstore.sharing", "push"),
+    "verify": ("gradstore.inspection", "verify"),
     "warmup": ("gradstore.training", "warmup"),
 }
 

@@ -162,7 +162,8 @@ def tiny_context(
 
 def tiny_store(path: str | Path, *, rows: int = 60, dim: int = 24, targets: int = 9) -> Store:
     """Write the rows of `tiny_context` to a new store: the data sets ``pool`` and ``target``, no graph."""
-    from gradstore.store import import_arrays, open_store
+    from gradstore.interchange import import_arrays
+    from gradstore.store import open_store
 
     ids, sources, gradients, target, subtasks = _tiny_rows(rows, dim, targets)
     records = [

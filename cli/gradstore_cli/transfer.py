@@ -11,7 +11,7 @@ from gradstore_cli import console
 from gradstore_cli.options import DIRECTIONS
 
 if TYPE_CHECKING:
-    from gradstore.store import TransferReport
+    from gradstore.sharing import TransferReport
 
 __all__ = ["transfer_options", "transfer_text"]
 

@@ -17,7 +17,8 @@ from gradstore.gradients.settings import Options, Settings
 from gradstore.gradients.spool import TokenSpool
 from gradstore.parts import share_of
 from gradstore.progress import Log, Progress, silent, unheard
-from gradstore.store import open_store, write_card
+from gradstore.sharing import write_card
+from gradstore.store import open_store
 
 __all__ = ["extract"]
 

@@ -10,9 +10,10 @@ import numpy as np
 
 from gradstore.errors import UsageError
 from gradstore.graph.exact import exact_neighbours
-from gradstore.graph.graph import Graph, digests, load_graph
+from gradstore.graph.graph import Graph, load_graph
 from gradstore.graph.hnsw import hnsw_neighbours
 from gradstore.graph.nodes import common_checkpoints, default_sets, open_nodes
+from gradstore.graph.origin import digests
 from gradstore.graph.quality import measured_recall
 from gradstore.progress import Log, Progress, silent, unheard
 
@@ -73,6 +74,7 @@ def build_graph(
     UsageError, StoreNotFoundError, IncompatibleError
         If the data sets cannot be linked; see `open_nodes`.
     """
+    from gradstore.sharing import write_card
     from gradstore.store import download_note, open_store, write_artifact
 
     opened = open_store(store) if isinstance(store, str | Path) else store
@@ -125,6 +127,7 @@ def build_graph(
             "digests": digests(opened, keys, directions),
         },
     )
+    write_card(opened)
     return load_graph(opened, name)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,12 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from gradstore.errors import IncompatibleError, StoreNotFoundError
+from gradstore.graph.origin import check_graph, check_origin, rebuild_command, stale
 from gradstore.registry import unknown_name
 
 if TYPE_CHECKING:
     from gradstore.store import Store
 
-__all__ = ["Graph", "digests", "load_graph", "rebuild_command"]
+__all__ = ["Graph", "load_graph"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,6 @@ def load_graph(store: Store | str | Path, name: str = "default") -> Graph:
         If a data set has changed or gone since it was built.
     """
     from gradstore.store import open_store, read_artifact
-    from gradstore.store.origin import check_graph, check_origin
 
     opened = open_store(store) if isinstance(store, str | Path) else store
     if name not in opened.graphs:
@@ -93,23 +93,7 @@ def load_graph(store: Store | str | Path, name: str = "default") -> Graph:
     )
 
 
-def digests(store: Store, checkpoints: Sequence[str], directions: Mapping[str, str]) -> dict[str, str]:
-    """Digest of all rows that a graph depends on, by ``checkpoint/name``; see `gradstore.store.origin`."""
-    from gradstore.store import origin
-
-    return origin.digests(store, checkpoints, directions)
-
-
-def rebuild_command(store: Store, name: str, attributes: Mapping[str, Any]) -> str:
-    """The command that builds a graph of the same data sets, checkpoints and directions again."""
-    from gradstore.store import origin
-
-    return origin.rebuild_command(store, name, attributes)
-
-
 def _check_fresh(store: Store, name: str, attributes: Mapping[str, Any]) -> None:
-    from gradstore.store.origin import rebuild_command, stale
-
     found = stale(store, attributes)
     if found:
         raise IncompatibleError(

@@ -78,7 +78,7 @@ def import_gradients(
     UsageError, DataError, IncompatibleError, StoreWriteError
         See `open_source` and `gradstore.import_arrays`.
     """
-    from gradstore.store import import_arrays
+    from gradstore.interchange import import_arrays
 
     opened = open_source(source, fmt=fmt, key=key)
     for note in opened.notes:

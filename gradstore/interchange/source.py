@@ -15,7 +15,7 @@ from gradstore.errors import DataError
 from gradstore.records import DIRECTIONS
 
 if TYPE_CHECKING:
-    from gradstore.store.importer import Matrix
+    from gradstore.interchange.importer import Matrix
 
 __all__ = [
     "Raw",

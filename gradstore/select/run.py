@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from gradstore.errors import IncompatibleError, UsageError
-from gradstore.graph.graph import Graph, load_graph, rebuild_command
+from gradstore.graph.graph import Graph, load_graph
 from gradstore.graph.nodes import Nodes, default_sets, open_nodes
+from gradstore.graph.origin import rebuild_command
 from gradstore.progress import Log, Progress, silent, unheard
 from gradstore.records import Selection
 from gradstore.select.context import SelectionContext, Target
@@ -237,6 +238,7 @@ def _checked(rule: Selector, selection: Selection, candidates: int, budget: int)
 
 
 def _keep(store: Store, name: str, picked: Picked) -> None:
+    from gradstore.sharing import write_card
     from gradstore.store import write_artifact
 
     nodes, selection = picked.nodes, picked.selection
@@ -255,3 +257,4 @@ def _keep(store: Store, name: str, picked: Picked) -> None:
         else:
             arrays[f"why-{column}"] = np.asarray(values)
     write_artifact(store, "selections", name, arrays=arrays, strings=strings, attributes=picked.report())
+    write_card(store)

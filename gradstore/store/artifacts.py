@@ -11,7 +11,6 @@ import numpy.typing as npt
 from gradstore.errors import IncompleteError, StoreNotFoundError, UsageError
 from gradstore.registry import unknown_name
 from gradstore.store.arrays import DTYPES
-from gradstore.store.card import write_card
 from gradstore.store.columns import read_strings, write_strings
 from gradstore.store.layout import ARTEFACTS, LOCK, METADATA, check_name, group_document, is_name, plain_json
 from gradstore.store.manifest import Recorder, Sealed, read_manifest
@@ -132,7 +131,6 @@ def write_artifact(
         if place.get(METADATA) is None:
             place.put(METADATA, group_document())
         place.replace(fresh, name)
-    write_card(store)
     return read_artifact(store, kind, name)
 
 

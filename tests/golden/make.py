@@ -16,15 +16,9 @@ import numpy as np
 
 from gradstore.graph import build_graph, load_graph
 from gradstore.records import DIRECTIONS, CheckpointIdentity, GradientBlock, ProjectionSpec
-from gradstore.store import (
-    DatasetWriter,
-    embed_adapter,
-    open_store,
-    read_artifact,
-    write_artifact,
-    write_card,
-)
-from gradstore.store.convert import convert
+from gradstore.sharing import write_card
+from gradstore.sharing.convert import convert
+from gradstore.store import DatasetWriter, embed_adapter, open_store, read_artifact, write_artifact
 
 HERE = Path(__file__).parent
 NAME = "format-1.zarr"

@@ -171,7 +171,9 @@ def test_a_file_that_is_no_data_is_refused(name: str, team: Path, checkpoint: st
     assert find_checkpoints(team / "run")  # nothing was written anywhere near
 
 
-def test_a_merged_store_carries_the_adapters_of_its_parts(team: Path, checkpoint: str, tmp_path: Path) -> None:
+def test_a_merged_store_carries_the_adapters_of_its_parts(
+    team: Path, checkpoint: str, tmp_path: Path
+) -> None:
     gradstore.merge(tmp_path / "all.zarr", [team / "shared.zarr"])
     place = unpack_adapter(open_store(tmp_path / "all.zarr"), checkpoint, tmp_path)
     weights = "adapter_model.safetensors"

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 import gradstore
+from gradstore.inspection.verify import verify
 from gradstore.store.layout import STRING_COLUMNS
-from gradstore.store.verify import verify
 
 PRIVATE = "the combination is 7-13-29"
 

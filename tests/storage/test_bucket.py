@@ -13,10 +13,12 @@ import numpy as np
 import pytest
 
 from gradstore.errors import CorruptError, GradstoreError, IncompleteError, StoreWriteError
+from gradstore.inspection import verify
+from gradstore.sharing import merge
 from gradstore.storage import Folder, LocalFolder, open_folder
 from gradstore.storage.bucket import BucketFolder
 from gradstore.storage.client import Client
-from gradstore.store import merge, open_store, read_artifact, verify, write_artifact
+from gradstore.store import open_store, read_artifact, write_artifact
 from tests.s3 import BUCKET
 
 

@@ -13,10 +13,11 @@ from types import SimpleNamespace
 import pytest
 
 from gradstore.errors import CorruptError, GradstoreError, StoreWriteError
+from gradstore.inspection import verify
 from gradstore.storage import open_folder, storage_options
 from gradstore.storage.bucket import BucketFolder
 from gradstore.storage.patience import Patience
-from gradstore.store import open_store, verify
+from gradstore.store import open_store
 from gradstore.store.manifest import Entry
 from tests.s3 import READER, READER_SECRET, Server
 from tests.storage.faulty import FAULTS, Faulty

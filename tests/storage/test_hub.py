@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 
 from gradstore.errors import GradstoreError, StoreWriteError, UsageError
+from gradstore.inspection import verify
 from gradstore.storage import open_folder, remote, storage_options
 from gradstore.storage.cache import Cache
 from gradstore.storage.hub import HubFolder
 from gradstore.storage.patience import Patience
 from gradstore.storage.redaction import Secrets
-from gradstore.store import open_store, verify
+from gradstore.store import open_store
 
 fsspec = pytest.importorskip("fsspec")
 pytest.importorskip("huggingface_hub")

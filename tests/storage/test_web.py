@@ -26,19 +26,12 @@ from gradstore.errors import (
     StoreWriteError,
     UsageError,
 )
+from gradstore.inspection import verify
+from gradstore.sharing import merge, write_card
+from gradstore.sharing.listing import index_document
 from gradstore.storage import index, open_folder, storage_options
 from gradstore.storage.index import parse_index
-from gradstore.store import (
-    DatasetWriter,
-    merge,
-    new_store,
-    open_store,
-    read_artifact,
-    verify,
-    write_artifact,
-    write_card,
-)
-from gradstore.store.listing import index_document
+from gradstore.store import DatasetWriter, new_store, open_store, read_artifact, write_artifact
 
 
 @dataclass

@@ -24,16 +24,8 @@ import zarr  # noqa: F401  (imported here once, not in every fork)
 
 from gradstore.errors import IncompleteError, StoreNotFoundError
 from gradstore.records import CheckpointIdentity, GradientBlock, ProjectionSpec
-from gradstore.store import (
-    DatasetWriter,
-    convert,
-    create_store,
-    merge,
-    open_store,
-    read_artifact,
-    write_artifact,
-    write_card,
-)
+from gradstore.sharing import convert, merge, write_card
+from gradstore.store import DatasetWriter, create_store, open_store, read_artifact, write_artifact
 
 STEPS = ("replace", "fsync", "mkdir", "unlink", "rmdir")
 ROWS, CHUNK_ROWS = 5, 2

@@ -13,10 +13,11 @@ import numpy as np
 
 from gradstore.errors import GradstoreError, IncompleteError
 from gradstore.graph import build_graph, load_graph
+from gradstore.inspection import verify
 from gradstore.records import canonical_json, digest
-from gradstore.store import embed_adapter, open_store, read_artifact, verify, write_artifact
-from gradstore.store.card import card_files
-from gradstore.store.convert import convert
+from gradstore.sharing.card import card_files
+from gradstore.sharing.convert import convert
+from gradstore.store import embed_adapter, open_store, read_artifact, write_artifact
 from gradstore.store.encodings import ENCODINGS
 from gradstore.store.manifest import Entry
 

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from gradstore.errors import CorruptError, IncompleteError, StoreNotFoundError, StoreWriteError, UsageError
-from gradstore.store import Artifact, Store, create_store, read_artifact, verify, write_artifact
+from gradstore.inspection import verify
+from gradstore.store import Artifact, Store, create_store, read_artifact, write_artifact
 
 
 @pytest.fixture

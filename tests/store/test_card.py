@@ -14,11 +14,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gradstore.errors import IncompatibleError, UsageError
+from gradstore.inspection import verify
+from gradstore.interchange import import_arrays
 from gradstore.records import ProjectionSpec
-from gradstore.store import import_arrays, merge, new_store, open_store, verify, write_artifact, write_card
+from gradstore.sharing import merge, write_card
+from gradstore.sharing.listing import index_document
+from gradstore.sharing.markdown import code, plain, quoted
+from gradstore.store import new_store, open_store, write_artifact
 from gradstore.store.licence import licence_members, licences, parse_licences
-from gradstore.store.listing import index_document
-from gradstore.store.markdown import code, plain, quoted
 
 HOSTILE = (
     "x`]\n---\nlicense: mit\n# <script>alert(1)</script> | ![](http://a.example/b.png) @all \u202e\x1b[31m"

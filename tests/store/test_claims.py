@@ -16,8 +16,9 @@ import numpy as np
 import pytest
 
 from gradstore.errors import IncompatibleError, StoreWriteError, UsageError
+from gradstore.inspection import verify
 from gradstore.storage import LocalFolder
-from gradstore.store import DatasetWriter, open_store, verify
+from gradstore.store import DatasetWriter, open_store
 
 POOL = "checkpoints/step-1/pool"
 HOLD = """

@@ -15,7 +15,9 @@ import pytest
 from numcodecs import Blosc, Zstd, blosc
 
 from gradstore.errors import CorruptError
-from gradstore.store import convert, open_store, verify
+from gradstore.inspection import verify
+from gradstore.sharing import convert
+from gradstore.store import open_store
 from gradstore.store.arrays import ArraySpec, decode_chunk, encode_chunk
 
 SPEC = {name: ArraySpec((64, 512), 64, "uint8", name) for name in ("zstd", "blosc")}

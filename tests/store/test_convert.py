@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 
 from gradstore.errors import CorruptError, IncompatibleError, StoreNotFoundError, StoreWriteError, UsageError
+from gradstore.inspection import verify
+from gradstore.sharing import convert
 from gradstore.store import (
     DatasetWriter,
     carries_adapter,
-    convert,
     embed_adapter,
     open_store,
     unpack_adapter,
-    verify,
     write_artifact,
 )
 from gradstore.store.encodings import ENCODINGS, encoding

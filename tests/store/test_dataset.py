@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gradstore.errors import UsageError
-from gradstore.store import import_arrays, open_store
+from gradstore.interchange import import_arrays
+from gradstore.store import open_store
 from gradstore.store.encodings import ENCODINGS, encoding
 from gradstore.store.manifest import Sealed
 

@@ -13,7 +13,8 @@ from types import SimpleNamespace
 import pytest
 
 from gradstore.errors import GradstoreError, StoreWriteError
-from gradstore.store import DatasetWriter, open_store, verify
+from gradstore.inspection import verify
+from gradstore.store import DatasetWriter, open_store
 from tests.store.everything import objects, use
 
 HERE = Path(__file__).parents[2]
@@ -22,11 +23,11 @@ NOBODY = 65534
 DRIVER = """
 import os, resource, sys
 sys.path.insert(0, ".")
-import google_crc32c, numpy, zarr, zarr.codecs, numcodecs.blosc, numcodecs.zstd, gradstore.store.convert
+import google_crc32c, numpy, zarr, zarr.codecs, numcodecs.blosc, numcodecs.zstd, gradstore.sharing.convert
 from tests.store import conftest
 from tests.store.everything import use
 from gradstore.errors import GradstoreError
-from gradstore.store import verify
+from gradstore.inspection import verify
 what, path, limit = sys.argv[1:]
 if limit != "0":
     import signal
@@ -103,7 +104,7 @@ def test_a_disk_that_is_full_and_gets_room_again(
     small_disk: Path, make: SimpleNamespace, straight: dict[str, bytes]
 ) -> None:
     with pytest.raises(
-        StoreWriteError, match="No space left on device; nothing is lost: .* once there is room"
+        StoreWriteError, match=r"No space left on device; nothing is lost: .* once there is room"
     ):
         make.write(small_disk / "s")
     subprocess.run(["mount", "-o", "remount,size=4m", small_disk], check=True)
@@ -162,8 +163,7 @@ def test_a_folder_that_vanishes_while_it_is_written(
         make.fill(writer, [0])
         shutil.rmtree(path / "checkpoints/step-1/pool")
         with pytest.raises(GradstoreError):
-            make.fill(writer, [1, 2])
-            writer.seal()
+            _finish(writer, make)
     shutil.rmtree(path)
     make.write(path)
     assert objects(path) == straight
@@ -175,5 +175,10 @@ def test_a_folder_that_vanishes_while_it_is_read(store: Path) -> None:
     next(blocks)
     shutil.rmtree(store)
     for touch in (lambda: list(blocks), lambda: list(dataset.blocks("sgd")), lambda: dataset.ids):
-        with pytest.raises(GradstoreError, match="is missing|is gone"):
+        with pytest.raises(GradstoreError, match=r"is missing|is gone"):
             touch()
+
+
+def _finish(writer: DatasetWriter, make: SimpleNamespace) -> None:
+    make.fill(writer, [1, 2])
+    writer.seal()

@@ -16,8 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gradstore.errors import GradstoreError
+from gradstore.inspection import verify
 from gradstore.records import canonical_json, digest
-from gradstore.store import verify
 from tests.store.everything import Scratch, build, reseal, use
 
 EXAMPLES = int(os.environ.get("GRADSTORE_FUZZ", "25"))

@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 
 from gradstore.errors import IncompatibleError
-from gradstore.store import open_store, unpack_adapter, verify
+from gradstore.inspection import verify
+from gradstore.store import open_store, unpack_adapter
 from gradstore.store.encodings import ENCODINGS
 from tests.store.everything import objects, reseal, use
 

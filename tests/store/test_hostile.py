@@ -20,8 +20,9 @@ import pytest
 from numcodecs import Zstd
 
 from gradstore.errors import CorruptError, GradstoreError
+from gradstore.inspection import verify
 from gradstore.records import canonical_json
-from gradstore.store import open_store, read_artifact, verify
+from gradstore.store import open_store, read_artifact
 from gradstore.store.layout import parse_json
 from gradstore.store.npz import read_npz
 from tests.store.everything import Scratch, build, problems, reseal, sign, use
@@ -34,7 +35,7 @@ import numpy, zarr, numcodecs, google_crc32c, hnswlib
 sys.path.insert(0, ".")
 from tests.store.everything import use
 from gradstore.errors import GradstoreError
-from gradstore.store import verify
+from gradstore.inspection import verify
 with open("/proc/self/statm") as file:
     now = int(file.read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (now + (256 << 20),) * 2)
@@ -121,8 +122,8 @@ def test_a_part_cannot_make_a_merge_write_elsewhere(
     scratch: Scratch, tmp_path: Path, make: SimpleNamespace
 ) -> None:
     """An unfinished chunk names its objects itself; copied under such a name they would replace others."""
+    from gradstore.sharing import merge
     from gradstore.storage import LocalFolder
-    from gradstore.store import merge
     from gradstore.store.manifest import Entry
     from gradstore.store.parts import Part, write_part
 

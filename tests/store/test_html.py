@@ -17,7 +17,7 @@ class Cells(HTMLParser):
         self.texts: list[str] = []
         self.feed(page)
 
-    def handle_starttag(self, tag: str, attrs: object) -> None:
+    def handle_starttag(self, tag: str, attrs: object) -> None:  # noqa: ARG002 (the parser calls it so)
         self.tags.append(tag)
 
     def handle_data(self, data: str) -> None:

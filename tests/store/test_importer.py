@@ -9,8 +9,10 @@ import pytest
 
 from gradstore.data.identity import content_hash
 from gradstore.errors import IncompatibleError, UsageError
+from gradstore.inspection import verify
+from gradstore.interchange import import_arrays
 from gradstore.records import CheckpointIdentity, ProjectionSpec
-from gradstore.store import import_arrays, open_store, verify
+from gradstore.store import open_store
 
 
 def rows(count: int = 6, dim: int = 3) -> np.ndarray:
@@ -71,7 +73,7 @@ def test_any_real_numbers_become_float32(dtype: str, tmp_path: Path) -> None:
 
 
 def test_a_memmap_and_a_view_are_read_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import gradstore.store.importer as importer
+    import gradstore.interchange.importer as importer
 
     monkeypatch.setattr(importer, "_BLOCK_BYTES", 24)
     np.save(tmp_path / "g.npy", rows(7))

@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 
 from gradstore.errors import CorruptError, IncompatibleError, StoreNotFoundError, StoreWriteError, UsageError
+from gradstore.inspection import verify
 from gradstore.records import ProjectionSpec
-from gradstore.store import DatasetWriter, merge, open_store, verify, write_artifact
+from gradstore.sharing import merge
+from gradstore.store import DatasetWriter, open_store, write_artifact
 
 POOL = "checkpoints/step-1/pool"
 

@@ -12,7 +12,8 @@ import pytest
 
 import gradstore
 from gradstore.errors import CorruptError, IncompatibleError, StoreNotFoundError, UsageError
-from gradstore.store import new_store, open_store, read_artifact, verify, write_artifact
+from gradstore.inspection import verify
+from gradstore.store import new_store, open_store, read_artifact, write_artifact
 
 
 def contents(folder: Path) -> dict[str, str]:

@@ -360,7 +360,7 @@ def test_names_that_lead_out_are_unknown(store: Path) -> None:
 
 
 def test_objects_that_a_manifest_names_outside_are_refused(store: Path, make: SimpleNamespace) -> None:
-    from gradstore.store import verify
+    from gradstore.inspection import verify
     from gradstore.store.manifest import Entry, Manifest
 
     (store.parent / "secret").write_bytes(b"secret")

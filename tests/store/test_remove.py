@@ -16,8 +16,10 @@ from gradstore.errors import (
     UsageError,
 )
 from gradstore.graph import build_graph
+from gradstore.inspection import verify
+from gradstore.sharing import push, remove
 from gradstore.storage import LocalFolder
-from gradstore.store import embed_adapter, new_store, open_store, push, remove, verify, write_artifact
+from gradstore.store import embed_adapter, new_store, open_store, write_artifact
 
 POOL = "checkpoints/step-1/pool"
 

@@ -9,8 +9,8 @@ from types import SimpleNamespace
 import pytest
 
 from gradstore.errors import UsageError
-from gradstore.store import verify
-from gradstore.store.repair import repair
+from gradstore.inspection import verify
+from gradstore.inspection.repair import repair
 from tests.store.everything import Scratch, build, objects
 
 DATASET = "checkpoints/step-1/int8"

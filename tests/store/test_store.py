@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from gradstore.errors import IncompatibleError, IncompleteError, StoreNotFoundError, UsageError
-from gradstore.store import DatasetWriter, create_store, forecast, import_arrays, open_store, write_artifact
+from gradstore.interchange import import_arrays
+from gradstore.store import DatasetWriter, create_store, forecast, open_store, write_artifact
 
 
 @pytest.fixture(scope="module")

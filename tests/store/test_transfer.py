@@ -21,22 +21,16 @@ from gradstore.errors import (
     UsageError,
 )
 from gradstore.graph import build_graph
+from gradstore.inspection import verify
+from gradstore.sharing import pull, push, write_card
+from gradstore.sharing.arrival import arriving
+from gradstore.sharing.hub import HubPlace, hub_warnings, largest_folders, push_to_hub
+from gradstore.sharing.sending import Sender
+from gradstore.sharing.shipment import shipment
 from gradstore.storage import LocalFolder
-from gradstore.store import (
-    embed_adapter,
-    new_store,
-    open_store,
-    pull,
-    push,
-    verify,
-    write_card,
-)
-from gradstore.store.arrival import arriving
-from gradstore.store.hub import HubPlace, hub_warnings, largest_folders, push_to_hub
+from gradstore.store import embed_adapter, new_store, open_store
 from gradstore.store.layout import COMING
 from gradstore.store.manifest import Manifest, read_manifest
-from gradstore.store.sending import Sender
-from gradstore.store.shipment import shipment
 
 HERE = Path(__file__).parent
 POOL = "checkpoints/step-1/pool"
@@ -362,7 +356,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeHub:
     pytest.importorskip("huggingface_hub")
     (tmp_path / "hub").mkdir()
     fake = FakeHub(tmp_path / "hub")
-    monkeypatch.setattr("gradstore.store.hub.open_store", lambda _: open_store(fake.root / "in"))
+    monkeypatch.setattr("gradstore.sharing.hub.open_store", lambda _: open_store(fake.root / "in"))
     return fake
 
 
@@ -414,9 +408,9 @@ def test_a_store_that_the_hub_would_not_take_well_is_warned_of(
     )
     sealed = list(goods.sealed())
     assert hub_warnings(sealed, largest_folders(sealed)) == []
-    monkeypatch.setattr("gradstore.store.hub._MOST_ENTRIES", 10)
-    monkeypatch.setattr("gradstore.store.hub._MOST_FILES", 50)
-    monkeypatch.setattr("gradstore.store.hub._LARGEST_FILE", 100)
+    monkeypatch.setattr("gradstore.sharing.hub._MOST_ENTRIES", 10)
+    monkeypatch.setattr("gradstore.sharing.hub._MOST_FILES", 50)
+    monkeypatch.setattr("gradstore.sharing.hub._LARGEST_FILE", 100)
     told = hub_warnings(sealed, largest_folders(sealed))
     assert [text.split(",")[0] for text in told] == [
         f"{POOL}/columns has 11 entries", "58 files", "a file has 387 B"
@@ -437,7 +431,7 @@ def test_a_dry_run_needs_no_answer_from_the_destination(
     def dead(_: object) -> None:
         raise GradstoreError("cannot read hf://datasets/team/grads/zarr.json: no answer")
 
-    monkeypatch.setattr("gradstore.store.transfer.existing_store", dead)
+    monkeypatch.setattr("gradstore.sharing.transfer.existing_store", dead)
     heard: list[str] = []
     report = push(store, tmp_path / "there", dry_run=True, log=heard.append)
     assert report.files_missing == report.files > 0

@@ -17,11 +17,13 @@ from hypothesis import strategies as st
 
 from gradstore.errors import CorruptError, GradstoreError
 from gradstore.graph import load_graph
+from gradstore.inspection import verify
+from gradstore.inspection.meaning import row_problems
+from gradstore.sharing import write_card
+from gradstore.sharing.compare import difference
 from gradstore.storage import LocalFolder
-from gradstore.store import DatasetWriter, new_store, open_store, verify, write_artifact, write_card
-from gradstore.store.compare import difference
+from gradstore.store import DatasetWriter, new_store, open_store, write_artifact
 from gradstore.store.encodings import encoding, row_norms
-from gradstore.store.meaning import row_problems
 from gradstore.store.parts import read_part
 from gradstore.store.settings import VectorSettings
 from tests.store.everything import Scratch, build, reseal, use

@@ -21,8 +21,9 @@ from gradstore.errors import (
     StoreWriteError,
     UsageError,
 )
+from gradstore.inspection import verify
 from gradstore.records import ProjectionSpec
-from gradstore.store import DatasetWriter, open_store, verify
+from gradstore.store import DatasetWriter, open_store
 
 DIRECTIONS = ("adam", "sgd")
 

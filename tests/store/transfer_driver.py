@@ -23,17 +23,10 @@ import zarr  # noqa: F401  (imported here once, not in every fork)
 
 from gradstore.errors import IncompleteError, StoreNotFoundError
 from gradstore.graph import build_graph
+from gradstore.inspection import verify
 from gradstore.records import CheckpointIdentity, GradientBlock, ProjectionSpec
-from gradstore.store import (
-    DatasetWriter,
-    embed_adapter,
-    open_store,
-    pull,
-    push,
-    read_artifact,
-    verify,
-    write_card,
-)
+from gradstore.sharing import pull, push, write_card
+from gradstore.store import DatasetWriter, embed_adapter, open_store, read_artifact
 
 STEPS = ("replace", "fsync", "mkdir", "unlink", "rmdir")
 ROWS = 6

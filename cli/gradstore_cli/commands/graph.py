@@ -79,7 +79,9 @@ def command(
         options[name] = options[name] or None
     opened = open_store(store, verified=verified)
     started = time.monotonic()
-    graph = build_graph(opened, **options, method=method or "auto", progress=console.progress, log=console.log)
+    graph = build_graph(
+        opened, **options, method=method or "auto", progress=console.progress, log=console.log
+    )
     summary = _summary(graph, options["name"], time.monotonic() - started)
     if as_json:
         console.emit_json(summary)

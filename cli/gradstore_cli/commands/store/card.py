@@ -19,9 +19,10 @@ def command(store: str, as_json: bool) -> None:
     Examples:
       gradstore store card grads.zarr
     """
-    from gradstore.store import open_store, write_card
-    from gradstore.store.card import CARD
-    from gradstore.store.listing import INDEX
+    from gradstore.sharing import write_card
+    from gradstore.sharing.card import CARD
+    from gradstore.sharing.listing import INDEX
+    from gradstore.store import open_store
 
     opened = open_store(store)
     changed = write_card(opened)

@@ -10,7 +10,7 @@ from gradstore_cli import console
 from gradstore_cli.options import COMPRESSIONS, DIRECTIONS, ENCODINGS, Command, store_argument
 
 if TYPE_CHECKING:
-    from gradstore.store import ConvertReport
+    from gradstore.sharing import ConvertReport
 
 
 @click.command("convert", cls=Command)
@@ -63,7 +63,7 @@ def command(store: str, out: str, as_json: bool, **options: Any) -> None:
       gradstore store convert grads.zarr tiny.zarr --to sign --dataset pool --direction adam
       gradstore store convert grads.zarr archive.zarr --to int8 --compression blosc
     """
-    from gradstore.store import convert
+    from gradstore.sharing import convert
 
     reports = convert(store, out, progress=console.progress, log=console.log, **options)
     console.emit_json(reports) if as_json else console.emit(_converted(reports))

@@ -10,7 +10,7 @@ from gradstore_cli import console
 from gradstore_cli.options import Command, storage_option
 
 if TYPE_CHECKING:
-    from gradstore.store import MergeReport
+    from gradstore.sharing import MergeReport
 
 
 @click.command("merge", cls=Command)
@@ -28,7 +28,7 @@ def command(out: str, parts: tuple[str, ...], as_json: bool) -> None:
     Examples:
       gradstore store merge grads.zarr part-1.zarr part-2.zarr part-3.zarr
     """
-    from gradstore.store import merge as join
+    from gradstore.sharing import merge as join
 
     reports = join(out, parts, progress=console.progress, log=console.log)
     console.emit_json(reports) if as_json else console.emit(_merged(reports))

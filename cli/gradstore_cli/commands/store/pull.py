@@ -27,7 +27,7 @@ def command(source: str, out: str, as_json: bool, **options: Any) -> None:
       gradstore store pull https://example.org/grads.zarr grads.zarr --dataset pool
       gradstore store pull hf://datasets/team/grads grads.zarr --dry-run
     """
-    from gradstore.store import pull
+    from gradstore.sharing import pull
 
     report = pull(source, out, **options, progress=console.progress, log=console.log)
     console.emit_json(report) if as_json else console.emit(transfer_text(report, options["dry_run"]))

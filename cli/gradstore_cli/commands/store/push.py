@@ -29,7 +29,7 @@ def command(store: str, destination: str, as_json: bool, **options: Any) -> None
       gradstore store push grads.zarr s3://bucket/grads.zarr --dataset pool --direction adam
       gradstore store push grads.zarr hf://datasets/team/grads --dry-run
     """
-    from gradstore.store import push
+    from gradstore.sharing import push
 
     report = push(store, destination, **options, progress=console.progress, log=console.log)
     console.emit_json(report) if as_json else console.emit(transfer_text(report, options["dry_run"]))

@@ -27,7 +27,8 @@ def command(store: str, what: str, yes: bool, force: bool, dry_run: bool, as_jso
       gradstore store rm grads.zarr checkpoint-100/pool/sgd --yes
       gradstore store rm grads.zarr selections/g2is-gsm8k --dry-run
     """
-    from gradstore.store import open_store, remove
+    from gradstore.sharing import remove
+    from gradstore.store import open_store
 
     opened = open_store(store)
     found = remove(opened, what, force=force, dry_run=True)

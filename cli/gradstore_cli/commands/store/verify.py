@@ -10,7 +10,7 @@ from gradstore_cli import console
 from gradstore_cli.options import Command, store_argument
 
 if TYPE_CHECKING:
-    from gradstore.store.repair import Repair
+    from gradstore.inspection.repair import Repair
 
 
 @click.command("verify", cls=Command)
@@ -43,7 +43,7 @@ def command(ctx: click.Context, store: str, mend: bool, source: str | None, as_j
     if source is not None and not mend:
         raise click.UsageError("--from goes with --repair", ctx)
     if mend:
-        from gradstore.store.repair import repair
+        from gradstore.inspection.repair import repair
 
         done = repair(store, source=source, progress=console.progress)
         problems = done.problems
@@ -51,7 +51,7 @@ def command(ctx: click.Context, store: str, mend: bool, source: str | None, as_j
             _text(done)
         )
     else:
-        from gradstore.store import verify as find_problems
+        from gradstore.inspection import verify as find_problems
 
         problems = find_problems(store, progress=console.progress)
         if as_json:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from gradstore.errors import GradstoreError
+from gradstore.inspection.findings import Problem
+from gradstore.inspection.inspection import Inspection, sealed_folders
 from gradstore.progress import Progress, silent
 from gradstore.storage import Location
-from gradstore.store.findings import Problem
-from gradstore.store.inspection import Inspection, sealed_folders
 from gradstore.store.manifest import read_manifest
 from gradstore.store.store import Store, open_store
 

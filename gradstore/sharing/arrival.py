@@ -7,14 +7,15 @@ from dataclasses import replace
 
 from gradstore.errors import IncompatibleError, IncompleteError, StoreNotFoundError, UsageError
 from gradstore.progress import Log
+from gradstore.sharing.shipment import ArtefactPart, CheckpointPart, DatasetPart, SealedFolder, Shipment
 from gradstore.storage import Folder, Location
 from gradstore.store.folder import DatasetFolder
 from gradstore.store.layout import ADAPTER, CHECKPOINTS, COMING, METADATA
 from gradstore.store.manifest import is_sealed, read_manifest
-from gradstore.store.shipment import ArtefactPart, CheckpointPart, DatasetPart, SealedFolder, Shipment
 from gradstore.store.store import Store, open_store
 
 __all__ = ["arriving", "coming", "existing_store"]
+
 
 def existing_store(location: Location) -> Store | None:
     """The store at the destination; None if there is none yet."""

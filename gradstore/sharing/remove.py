@@ -15,9 +15,10 @@ from gradstore.errors import (
     UsageError,
 )
 from gradstore.registry import unknown_name
+from gradstore.sharing.card import write_card
+from gradstore.sharing.shipment import digests_of
 from gradstore.storage import Folder
 from gradstore.store.artifacts import read_artifact
-from gradstore.store.card import write_card
 from gradstore.store.folder import begun
 from gradstore.store.layout import (
     ADAPTER,
@@ -29,7 +30,6 @@ from gradstore.store.layout import (
     is_claim,
     is_name,
 )
-from gradstore.store.shipment import digests_of
 from gradstore.store.store import Store
 
 __all__ = ["Removal", "remove"]

@@ -7,16 +7,16 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from gradstore.errors import GradstoreError, UsageError
+from gradstore.inspection.findings import Broken, Problem
+from gradstore.inspection.verify import inspect
 from gradstore.progress import Progress, silent
+from gradstore.sharing.card import write_card
 from gradstore.storage import Location, same_place
-from gradstore.store.card import write_card
-from gradstore.store.findings import Broken, Problem
 from gradstore.store.folder import DatasetFolder
 from gradstore.store.layout import CHECKPOINTS, LOCK
 from gradstore.store.manifest import Entry
 from gradstore.store.parts import part_path
 from gradstore.store.store import Store, open_store
-from gradstore.store.verify import inspect
 
 __all__ = ["Repair", "repair"]
 

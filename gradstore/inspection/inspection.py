@@ -6,13 +6,16 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 
 from gradstore.errors import GradstoreError
+from gradstore.graph.origin import check_graph, check_origin, rebuild_command, stale
+from gradstore.inspection.findings import Broken, Problem
+from gradstore.inspection.rowcheck import check_columns, check_rows
 from gradstore.progress import Bar
 from gradstore.records import canonical_json
+from gradstore.sharing.card import CARD
+from gradstore.sharing.listing import INDEX, index_document
 from gradstore.store.artifacts import read_artifact
 from gradstore.store.attachment import ADAPTER_FILES
-from gradstore.store.card import CARD
 from gradstore.store.dataset import Dataset, open_dataset
-from gradstore.store.findings import Broken, Problem
 from gradstore.store.folder import DatasetFolder, begun
 from gradstore.store.layout import (
     ADAPTER,
@@ -25,11 +28,8 @@ from gradstore.store.layout import (
     parse_json,
     read_document,
 )
-from gradstore.store.listing import INDEX, index_document
 from gradstore.store.manifest import Entry, Manifest, is_sealed, read_manifest
-from gradstore.store.origin import check_graph, check_origin, rebuild_command, stale
 from gradstore.store.parts import COLUMN_ARRAYS, finished, part_path, read_part
-from gradstore.store.rowcheck import check_columns, check_rows
 from gradstore.store.store import Store
 
 __all__ = ["Inspection", "sealed_folders"]

@@ -6,12 +6,12 @@ from collections import Counter
 from typing import Any
 
 from gradstore.errors import GradstoreError, IncompleteError
+from gradstore.sharing.card_text import card_text
+from gradstore.sharing.listing import INDEX, index_document
 from gradstore.store.attachment import carries_adapter
-from gradstore.store.card_text import card_text
 from gradstore.store.dataset import Dataset
 from gradstore.store.layout import ARTEFACTS, LOCK
 from gradstore.store.licence import licences
-from gradstore.store.listing import INDEX, index_document
 from gradstore.store.overview import dataset_info
 from gradstore.store.store import Store
 

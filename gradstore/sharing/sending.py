@@ -8,11 +8,11 @@ from contextlib import contextmanager
 
 from gradstore.errors import IncompatibleError
 from gradstore.progress import Bar, Progress
+from gradstore.sharing.shipment import ArtefactPart, CheckpointPart, DatasetPart, SealedFolder, Shipment
 from gradstore.storage import Folder
 from gradstore.store.create import join_checkpoint
 from gradstore.store.layout import CHECKPOINTS, COMING, LOCK, MANIFEST, METADATA, group_document
 from gradstore.store.manifest import Entry, Sealed, is_sealed, read_manifest
-from gradstore.store.shipment import ArtefactPart, CheckpointPart, DatasetPart, SealedFolder, Shipment
 from gradstore.store.store import Store
 
 __all__ = ["Sender", "checked"]

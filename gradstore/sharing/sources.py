@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from gradstore.errors import IncompatibleError, StoreNotFoundError, StoreWriteError
 from gradstore.progress import Log
+from gradstore.sharing.compare import difference
 from gradstore.storage import Location
 from gradstore.store.attachment import carries_adapter, embed_adapter
 from gradstore.store.blocks import Piece
-from gradstore.store.compare import difference
 from gradstore.store.folder import DatasetFolder
 from gradstore.store.layout import ADAPTER, ARTEFACTS, CHECKPOINTS
 from gradstore.store.manifest import Sealed, read_manifest

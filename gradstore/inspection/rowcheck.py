@@ -1,4 +1,4 @@
-"""Reads a sealed data set chunk by chunk for what `gradstore.store.meaning` looks at."""
+"""Reads a sealed data set chunk by chunk for what `gradstore.inspection.meaning` looks at."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import numpy as np
 import numpy.typing as npt
 
 from gradstore.errors import CorruptError
+from gradstore.inspection.meaning import ColumnCheck, row_problems
 from gradstore.store.arrays import decode_chunk
 from gradstore.store.fidelity import fidelity
 from gradstore.store.folder import DatasetFolder
 from gradstore.store.manifest import Manifest
-from gradstore.store.meaning import ColumnCheck, row_problems
 from gradstore.store.pieces import Pieces
 
 __all__ = ["check_columns", "check_rows"]

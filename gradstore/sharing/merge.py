@@ -9,13 +9,8 @@ from dataclasses import dataclass
 from gradstore.errors import IncompatibleError, UsageError
 from gradstore.progress import Bar, Log, Progress, silent, unheard
 from gradstore.records import CheckpointIdentity
-from gradstore.storage import open_folder, same_place
-from gradstore.store.begin import join
-from gradstore.store.blocks import Piece
-from gradstore.store.card import write_card
-from gradstore.store.create import create_store, join_checkpoint
-from gradstore.store.pieces import Pieces
-from gradstore.store.sources import (
+from gradstore.sharing.card import write_card
+from gradstore.sharing.sources import (
     Source,
     check_same,
     chunk_name,
@@ -25,6 +20,11 @@ from gradstore.store.sources import (
     take_adapter,
     tell_of_artefacts,
 )
+from gradstore.storage import open_folder, same_place
+from gradstore.store.begin import join
+from gradstore.store.blocks import Piece
+from gradstore.store.create import create_store, join_checkpoint
+from gradstore.store.pieces import Pieces
 from gradstore.store.store import Store, open_store
 from gradstore.store.writer import DatasetWriter
 

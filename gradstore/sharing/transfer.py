@@ -8,14 +8,14 @@ from typing import Any
 
 from gradstore.errors import GradstoreError, UsageError
 from gradstore.progress import Log, Progress, silent, unheard
+from gradstore.sharing.arrival import arriving, coming, existing_store
+from gradstore.sharing.card import write_card
+from gradstore.sharing.hub import hub_warnings, largest_folders, push_to_hub
+from gradstore.sharing.sending import Sender
+from gradstore.sharing.shipment import Shipment, shipment
 from gradstore.storage import Location, open_folder, same_place
 from gradstore.storage.location import scheme_of
-from gradstore.store.arrival import arriving, coming, existing_store
-from gradstore.store.card import write_card
 from gradstore.store.create import create_store
-from gradstore.store.hub import hub_warnings, largest_folders, push_to_hub
-from gradstore.store.sending import Sender
-from gradstore.store.shipment import Shipment, shipment
 from gradstore.store.store import Store, open_store
 
 __all__ = ["TransferReport", "pull", "push"]

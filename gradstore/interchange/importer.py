@@ -14,7 +14,7 @@ import numpy.typing as npt
 from gradstore.errors import UsageError
 from gradstore.progress import Bar, Progress, silent
 from gradstore.records import CheckpointIdentity, GradientBlock, ProjectionSpec, content_hash, digest
-from gradstore.store.card import write_card
+from gradstore.sharing.card import write_card
 from gradstore.store.columns import utf8
 from gradstore.store.dataset import Dataset
 from gradstore.store.layout import check_name

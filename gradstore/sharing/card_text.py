@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from gradstore.store.front_matter import front_matter
+from gradstore.sharing.front_matter import front_matter
+from gradstore.sharing.markdown import code
 from gradstore.store.layout import bytes_text
 from gradstore.store.licence import NOT_STATED
-from gradstore.store.markdown import code
 
 __all__ = ["card_text"]
 
@@ -35,7 +35,7 @@ make this harder and are no protection. Treat the store as confidential as its r
 
 
 def card_text(store: Mapping[str, Any]) -> str:
-    """The card of a store as `gradstore.store.card` describes it.
+    """The card of a store as `gradstore.sharing.card` describes it.
 
     Whatever comes from inside the store stands in code spans, in which Markdown reads nothing.
     """

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from gradstore.store.markdown import quoted
+from gradstore.sharing.markdown import quoted
 
 __all__ = ["front_matter"]
 
@@ -36,7 +36,7 @@ def front_matter(checkpoints: Sequence[Mapping[str, Any]]) -> str:
     Parameters
     ----------
     checkpoints : sequence of Mapping
-        As `gradstore.store.card` describes them; nothing in them can become a key.
+        As `gradstore.sharing.card` describes them; nothing in them can become a key.
     """
     datasets = [
         each for checkpoint in checkpoints for each in checkpoint["datasets"] if "damaged" not in each

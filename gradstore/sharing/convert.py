@@ -9,20 +9,8 @@ from typing import Any
 from gradstore.errors import UsageError
 from gradstore.progress import Bar, Log, Progress, silent, unheard
 from gradstore.registry import unknown_name
-from gradstore.storage import Location, open_folder, same_place
-from gradstore.store.arrays import COMPRESSIONS, decode_chunk
-from gradstore.store.begin import join
-from gradstore.store.blocks import Piece, coded
-from gradstore.store.card import write_card
-from gradstore.store.create import create_store, join_checkpoint
-from gradstore.store.encodings import encoding
-from gradstore.store.fidelity import fidelity
-from gradstore.store.folder import DatasetFolder
-from gradstore.store.manifest import read_manifest
-from gradstore.store.parts import Part
-from gradstore.store.pieces import Pieces
-from gradstore.store.settings import VectorSettings, check_chunks
-from gradstore.store.sources import (
+from gradstore.sharing.card import write_card
+from gradstore.sharing.sources import (
     Source,
     check_same,
     chunk_name,
@@ -32,6 +20,18 @@ from gradstore.store.sources import (
     take_adapter,
     tell_of_artefacts,
 )
+from gradstore.storage import Location, open_folder, same_place
+from gradstore.store.arrays import COMPRESSIONS, decode_chunk
+from gradstore.store.begin import join
+from gradstore.store.blocks import Piece, coded
+from gradstore.store.create import create_store, join_checkpoint
+from gradstore.store.encodings import encoding
+from gradstore.store.fidelity import fidelity
+from gradstore.store.folder import DatasetFolder
+from gradstore.store.manifest import read_manifest
+from gradstore.store.parts import Part
+from gradstore.store.pieces import Pieces
+from gradstore.store.settings import VectorSettings, check_chunks
 from gradstore.store.store import Store, open_store
 from gradstore.store.writer import DatasetWriter
 

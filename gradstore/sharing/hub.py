@@ -11,12 +11,12 @@ from typing import Any, Protocol
 
 from gradstore.errors import GradstoreError, StoreWriteError, UsageError
 from gradstore.progress import Bar, Progress
+from gradstore.sharing.card import card_files
+from gradstore.sharing.sending import checked
+from gradstore.sharing.shipment import SealedFolder, Shipment
 from gradstore.storage.location import given_options
-from gradstore.store.card import card_files
 from gradstore.store.identity import identity_document
 from gradstore.store.layout import CHECKPOINTS, FORMAT, MANIFEST, METADATA, bytes_text, group_document
-from gradstore.store.sending import checked
-from gradstore.store.shipment import SealedFolder, Shipment
 from gradstore.store.store import open_store
 
 __all__ = ["HubApi", "HubPlace", "hub_warnings", "largest_folders", "push_to_hub"]
