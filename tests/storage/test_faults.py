@@ -7,7 +7,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 
 import pytest
@@ -155,7 +155,15 @@ def told(location: str, write: bool = False) -> str:
     return str(caught.value)
 
 
-def test_an_interrupt_is_heard_while_the_server_says_nothing(bucket: str) -> None:
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Some test runners have their processes ignore SIGINT."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_an_interrupt_is_heard_while_the_server_says_nothing(bucket: str, interruptible: None) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         with storage_options({"endpoint": f"http://127.0.0.1:{silent.getsockname()[1]}"}):
             folder = open_folder(bucket)

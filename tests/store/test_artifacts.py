@@ -30,12 +30,12 @@ def write(store: Store, version: int = 1, **changes: object) -> Artifact:
         "strings": {"ids": ["a", "", "ü\0"], "none": []},
         "attributes": {"version": version, "recall": 0.97},
     }
-    return write_artifact(store, "graphs", "default", **{**given, **changes})  # type: ignore[arg-type]
+    return write_artifact(store, "selections", "default", **{**given, **changes})  # type: ignore[arg-type]
 
 
 def test_everything_comes_back_as_written(store: Store) -> None:
     write(store)
-    artifact = read_artifact(store, "graphs", "default")
+    artifact = read_artifact(store, "selections", "default")
     assert sorted(artifact.arrays) == ["cosines", "index", "neighbours", "nothing"]
     assert artifact.arrays["neighbours"].tolist() == [[0, 1], [2, 3], [4, 5]]
     assert artifact.arrays["neighbours"].dtype == np.int32
@@ -47,15 +47,15 @@ def test_everything_comes_back_as_written(store: Store) -> None:
     assert artifact.attributes == {"version": 1, "recall": 0.97}
     assert artifact.arrays["index"] is artifact.arrays["index"]
     assert "gone" not in artifact.arrays
-    assert repr(artifact) == "Artifact graphs/default: cosines, index, neighbours, nothing, ids, none"
-    assert store.graphs == ("default",)
+    assert repr(artifact) == "Artifact selections/default: cosines, index, neighbours, nothing, ids, none"
+    assert store.selections == ("default",)
     assert verify(store.location) == []
 
 
 def test_large_arrays_are_cut_into_chunks(store: Store) -> None:
     values = np.arange(3_000_000, dtype=np.float64)
     artifact = write(store, arrays={"values": values[:, None]})
-    assert len(list((Path(store.location) / "graphs/default/values/c").iterdir())) == 3
+    assert len(list((Path(store.location) / "selections/default/values/c").iterdir())) == 3
     assert (artifact.arrays["values"][:, 0] == values).all()
 
 
@@ -64,8 +64,8 @@ def test_a_new_one_replaces_the_old_and_changes_the_digest(store: Store) -> None
     assert write(store).digest == first.digest
     second = write(store, 2, arrays={"fewer": np.zeros(1)})
     assert second.digest != first.digest
-    assert list(read_artifact(store, "graphs", "default").arrays) == ["fewer"]
-    assert [path.name for path in (Path(store.location) / "graphs").iterdir() if path.is_dir()] == ["default"]
+    assert list(read_artifact(store, "selections", "default").arrays) == ["fewer"]
+    assert [path.name for path in (Path(store.location) / "selections").iterdir() if path.is_dir()] == ["default"]
     assert verify(store.location) == []
 
 
@@ -79,26 +79,26 @@ def test_a_full_disk_leaves_the_old_one(store: Store, monkeypatch: pytest.Monkey
         patch.setattr(os, "fsync", refuse)
         with pytest.raises(StoreWriteError, match="once there is room"):
             write(store, 2)
-    assert read_artifact(store, "graphs", "default").attributes["version"] == 1
+    assert read_artifact(store, "selections", "default").attributes["version"] == 1
     write(store, 2)
     assert verify(store.location) == []
 
 
 def test_damage_is_found_on_reading(store: Store) -> None:
     write(store)
-    path = Path(store.location) / "graphs/default/index/c/0"
+    path = Path(store.location) / "selections/default/index/c/0"
     path.write_bytes(path.read_bytes().replace(b"\xff", b"\xfe"))
     with pytest.raises(CorruptError, match="index/c/0 does not match its checksum"):
-        _ = read_artifact(store, "graphs", "default").arrays["index"]
-    (Path(store.location) / "graphs/default/manifest.json").unlink()
+        _ = read_artifact(store, "selections", "default").arrays["index"]
+    (Path(store.location) / "selections/default/manifest.json").unlink()
     with pytest.raises(IncompleteError, match="has no manifest"):
-        read_artifact(store, "graphs", "default")
+        read_artifact(store, "selections", "default")
 
 
 def test_an_unknown_name_gets_the_nearest(store: Store) -> None:
     write(store)
-    with pytest.raises(StoreNotFoundError, match="unknown graph 'defualt'; did you mean 'default'"):
-        read_artifact(store, "graphs", "defualt")
+    with pytest.raises(StoreNotFoundError, match="unknown selection 'defualt'; did you mean 'default'"):
+        read_artifact(store, "selections", "defualt")
     with pytest.raises(UsageError, match="unknown kind of artefact 'graph'; did you mean 'graphs'"):
         read_artifact(store, "graph", "default")
 
@@ -119,12 +119,12 @@ def test_an_unknown_name_gets_the_nearest(store: Store) -> None:
 def test_what_cannot_be_stored_is_refused(changes: dict[str, object], message: str, store: Store) -> None:
     with pytest.raises(UsageError, match=message):
         write(store, **changes)
-    assert store.graphs == ()
+    assert store.selections == ()
 
 
 def test_the_second_of_two_writers_is_refused(store: Store) -> None:
-    busy = store.folder.at("graphs").lock(".default.lock", "never")
-    with pytest.raises(StoreWriteError, match="another process is writing graphs/default"):
+    busy = store.folder.at("selections").lock(".default.lock", "never")
+    with pytest.raises(StoreWriteError, match="another process is writing selections/default"):
         write(store)
     busy.release()
     write(store)
