@@ -15,6 +15,7 @@ from gradstore.errors import GradstoreError, IncompleteError
 from gradstore.graph import build_graph, load_graph
 from gradstore.inspection import verify
 from gradstore.records import canonical_json, digest
+from gradstore.sharing import write_card
 from gradstore.sharing.card import card_files
 from gradstore.sharing.convert import convert
 from gradstore.store import embed_adapter, open_store, read_artifact, write_artifact
@@ -45,6 +46,7 @@ def build(path: Path, make: SimpleNamespace, encodings: Iterable[str] = tuple(EN
     write_artifact(
         store, "selections", "chosen", arrays=SELECTION, strings=strings, attributes={"selector": "x"}
     )
+    write_card(open_store(path))
     return path
 
 

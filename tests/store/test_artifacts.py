@@ -65,7 +65,9 @@ def test_a_new_one_replaces_the_old_and_changes_the_digest(store: Store) -> None
     second = write(store, 2, arrays={"fewer": np.zeros(1)})
     assert second.digest != first.digest
     assert list(read_artifact(store, "selections", "default").arrays) == ["fewer"]
-    assert [path.name for path in (Path(store.location) / "selections").iterdir() if path.is_dir()] == ["default"]
+    assert [path.name for path in (Path(store.location) / "selections").iterdir() if path.is_dir()] == [
+        "default"
+    ]
     assert verify(store.location) == []
 
 

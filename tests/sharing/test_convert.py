@@ -160,7 +160,7 @@ def test_an_unfinished_store_is_converted_as_far_as_it_is(
 
 def test_killed_before_any_request_and_repeated_leaves_the_same_bytes(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, HERE / "crash_driver.py", tmp_path, "convert", "17"],
+        [sys.executable, HERE.parent / "store" / "crash_driver.py", tmp_path, "convert", "17"],
         capture_output=True, text=True, check=False, timeout=550,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

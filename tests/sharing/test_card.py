@@ -14,13 +14,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gradstore.errors import IncompatibleError, UsageError
+from gradstore.graph import build_graph
 from gradstore.inspection import verify
 from gradstore.interchange import import_arrays
 from gradstore.records import ProjectionSpec
 from gradstore.sharing import merge, write_card
 from gradstore.sharing.listing import index_document
 from gradstore.sharing.markdown import code, plain, quoted
-from gradstore.store import new_store, open_store, write_artifact
+from gradstore.store import new_store, open_store
 from gradstore.store.licence import licence_members, licences, parse_licences
 
 HOSTILE = (
@@ -118,8 +119,8 @@ def test_an_index_of_what_is_not_there_is_a_problem(store: Path, make: SimpleNam
 
 
 def test_commands_that_change_a_store_refresh_it(store: Path) -> None:
-    write_artifact(open_store(store), "graphs", "g", arrays={"x": np.arange(3)}, strings={}, attributes={})
-    assert "- Graphs: `g`" in (store / "README.md").read_text()
+    build_graph(store)
+    assert "- Graphs: `default`" in (store / "README.md").read_text()
     import_arrays(store, name="more", gradients=np.eye(4))
     assert "### Data set `more`" in (store / "README.md").read_text()
     assert (store / "index.json").read_bytes() == index_document(open_store(store).folder)
