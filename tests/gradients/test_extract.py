@@ -236,6 +236,6 @@ def test_plan_says_what_extract_does_and_writes_nothing(pool: dict[str, Any]) ->
 
 
 def test_show_marks_the_learned_tokens(pool: dict[str, Any]) -> None:
-    texts = show(checkpoints=pool["checkpoints"], data=pool["data"], count=2)
+    texts = show(pool["store"], checkpoints=pool["checkpoints"], data=pool["data"], count=2)
     assert len(texts) == 2
     assert all("⟦" in text for text in texts)
