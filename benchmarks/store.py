@@ -127,7 +127,7 @@ def reading(store: Path, dataset: Dataset, rounds: int) -> None:
 
 
 def writing(folder: Path, dim: int, rounds: int) -> None:
-    rows = 8 * BLOCK
+    rows = 32 * BLOCK
     blocks = [gradient_block(range(start, start + BLOCK), dim) for start in range(0, rows, BLOCK)]
     codes = np.random.default_rng(0).integers(-127, 127, (rows, dim), np.int8)
     count = iter(range(1 << 30))

@@ -13,7 +13,7 @@ from gradstore.records import GradientBlock
 from gradstore.store.arrays import ArraySpec, encode_chunk
 from gradstore.store.columns import packed, utf8
 from gradstore.store.encodings import encoding, row_norms
-from gradstore.store.fidelity import fidelity
+from gradstore.store.fidelity import fidelity, sampled
 from gradstore.store.layout import CONTENT_BYTES
 from gradstore.store.manifest import Entry
 from gradstore.store.parts import Part
@@ -123,8 +123,11 @@ def encoded(
         rows = np.where(block.valid[:, None], rows, np.float32(0))
     codes, scale = kind.encode(rows)
     measured = None
-    if kind.scaled and chunk == 0:
-        measured = fidelity(rows, kind.decode(codes, scale, vectors.dim), block.valid)
+    if scale is not None and chunk == 0:
+        some = sampled(block.valid)
+        measured = fidelity(
+            rows[some], kind.decode(codes[some], scale[some], vectors.dim), np.ones(len(some), np.bool_)
+        )
     return coded(direction, vectors.gradient(settings), chunk, codes, row_norms(rows), scale, measured)
 
 

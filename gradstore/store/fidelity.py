@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["fidelity", "spearman", "top_share"]
+__all__ = ["fidelity", "sampled", "spearman", "top_share"]
 
 _SAMPLE = 256
 _DIGITS = 4
@@ -46,6 +46,11 @@ def _pair_cosines(rows: npt.NDArray[np.float32]) -> Scores:
     return np.rint((unit @ unit.T)[np.triu_indices(len(rows), k=1)] / _STEP) * _STEP
 
 
+def sampled(valid: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+    """The rows of a chunk that are compared: no others need to be decoded for it."""
+    return np.flatnonzero(valid)[:_SAMPLE]
+
+
 def fidelity(
     rows: npt.NDArray[np.float32], decoded: npt.NDArray[np.float32], valid: npt.NDArray[np.bool_]
 ) -> dict[str, Any] | None:
@@ -64,7 +69,7 @@ def fidelity(
         1 % of decoded pairs (both to four digits, so that they do not depend on the machine); and ``rows``. None where
         fewer than three rows or equal scores leave nothing to order.
     """
-    sample = np.flatnonzero(valid)[:_SAMPLE]
+    sample = sampled(valid)
     if len(sample) < 3:
         return None
     true, kept = (_pair_cosines(matrix[sample]) for matrix in (rows, decoded))
