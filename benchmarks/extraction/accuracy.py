@@ -33,8 +33,9 @@ def gradstore_rows(store: Path) -> Rows:
 
 
 def gradstore_bytes(store: Path, rows: int) -> float:
-    """Bytes a row of everything in the store but its small metadata files."""
-    files = (path for path in store.rglob("*") if path.is_file() and path.suffix != ".json")
+    """Bytes a row of everything that the store keeps of the rows, but small metadata files."""
+    (place,) = store.glob("checkpoints/*/rows")
+    files = (path for path in place.rglob("*") if path.is_file() and path.suffix != ".json")
     return sum(path.stat().st_size for path in files) / rows
 
 
