@@ -24,7 +24,7 @@ COMMANDS = (
 
 @click.group("store", cls=Group, package=__name__, names=COMMANDS)
 def command() -> None:
-    """Look into a store, check it, share it, join stores, exchange vectors.
+    """Look into a store; check, share, join and convert stores.
 
     \b
     Examples:
