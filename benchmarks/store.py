@@ -26,7 +26,8 @@ import numpy as np
 import zarr
 
 import gradstore
-from gradstore.graph.nodes import Nodes, open_nodes
+from gradstore.graph.nodes import Nodes
+from gradstore.graph.sets import open_nodes
 from gradstore.records import CheckpointIdentity, GradientBlock, ProjectionSpec
 from gradstore.select.context import SelectionContext, Target
 from gradstore.store import Dataset, DatasetWriter

@@ -3,7 +3,8 @@
 from gradstore.graph.build import build_graph, exact_limit
 from gradstore.graph.exact import exact_neighbours
 from gradstore.graph.graph import Graph, load_graph
-from gradstore.graph.nodes import Nodes, Part, open_nodes
+from gradstore.graph.nodes import Nodes, Part
+from gradstore.graph.sets import open_nodes
 
 __all__ = [
     "Graph",

@@ -12,9 +12,9 @@ from gradstore.errors import UsageError
 from gradstore.graph.exact import exact_neighbours
 from gradstore.graph.graph import Graph, load_graph
 from gradstore.graph.hnsw import hnsw_neighbours
-from gradstore.graph.nodes import common_checkpoints, default_sets, open_nodes
 from gradstore.graph.origin import digests
 from gradstore.graph.quality import measured_recall
+from gradstore.graph.sets import common_checkpoints, default_sets, open_nodes
 from gradstore.progress import Log, Progress, silent, unheard
 
 if TYPE_CHECKING:

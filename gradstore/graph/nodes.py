@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from gradstore.errors import DataError, IncompatibleError, StoreNotFoundError, UsageError
-from gradstore.registry import unknown_name
+from gradstore.errors import DataError, IncompatibleError, UsageError
 
 if TYPE_CHECKING:
-    from gradstore.store import Dataset, Store
+    from gradstore.store import Dataset
 
 EMBEDDING = "rds"
 _CACHED = 1 << 18
@@ -21,7 +20,7 @@ _CACHED = 1 << 18
 _SMALLEST, _LARGEST = np.float32(1e-25), np.float32(1e25)
 """Squared norms between which float32 loses nothing."""
 
-__all__ = ["Nodes", "Part", "checkpoint_weights", "common_checkpoints", "default_sets", "open_nodes"]
+__all__ = ["Nodes", "Part"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,119 +237,6 @@ def _normalise(rows: npt.NDArray[np.float32], length: np.float32) -> None:
         rows[odd] = scaled
         squares[odd] = np.einsum("ij,ij->i", scaled, scaled)
     rows *= (length / np.sqrt(np.maximum(squares, _SMALLEST)))[:, None]
-
-
-def open_nodes(
-    store: Store,
-    *,
-    train: Sequence[str],
-    targets: Sequence[str],
-    checkpoints: Sequence[str] | None = None,
-    direction: str | None = None,
-    target_direction: str | None = None,
-) -> Nodes:
-    """Nodes of the named data sets: first the train sets, then the target sets.
-
-    Parameters
-    ----------
-    store : Store
-    train, targets : sequence of str
-        Names of data sets.
-    checkpoints : sequence of str, optional
-        Default: all that hold all of the data sets.
-    direction, target_direction : str, optional
-        Default: ``adam`` for train sets and ``sgd`` for targets where they have it, else their only direction.
-
-    Raises
-    ------
-    StoreNotFoundError
-        If a data set or checkpoint does not exist.
-    IncompatibleError
-        If the data sets share no checkpoint, or their rows cannot be compared; says what differs.
-    UsageError
-        If a name is repeated, or a direction is missing or not clear.
-    """
-    names = [*train, *targets]
-    if not names:
-        raise UsageError(
-            f"{store.location} has no data set to use; run `gradstore extract {store.location} …` first"
-        )
-    if len(set(names)) < len(names):
-        raise UsageError(f"a data set is named twice: {', '.join(names)}")
-    keys = common_checkpoints(store, names, checkpoints)
-
-    def part(name: str, *, target: bool) -> Part:
-        chosen = target_direction if target else direction
-        return Part.of([store.dataset(name, key) for key in keys], chosen, target=target)
-
-    parts = [part(name, target=False) for name in train] + [part(name, target=True) for name in targets]
-    return Nodes(parts, checkpoint_weights(store, keys))
-
-
-def common_checkpoints(
-    store: Store, names: Sequence[str], checkpoints: Sequence[str] | None = None
-) -> tuple[str, ...]:
-    """Checkpoints to use: the given ones, else all that hold every one of the data sets `names`."""
-    for key in checkpoints or ():
-        if key not in store.checkpoints:
-            raise StoreNotFoundError(unknown_name("checkpoint", key, store.checkpoints))
-    candidates = tuple(checkpoints or store.checkpoints)
-    holders = {name: [key for key in candidates if name in store.datasets(key)] for name in names}
-    for name, keys in holders.items():
-        if not keys:
-            raise StoreNotFoundError(unknown_name("data set", name, store.datasets()))
-    shared = tuple(key for key in candidates if all(key in keys for keys in holders.values()))
-    if checkpoints is not None and shared != candidates:
-        missing = [f"{name!r} in {key!r}" for key in candidates for name in names if key not in holders[name]]
-        raise StoreNotFoundError(f"not extracted yet: {', '.join(missing)}")
-    if not shared:
-        raise IncompatibleError(_no_common_checkpoint(store, holders))
-    return shared
-
-
-def default_sets(
-    store: Store, train: Sequence[str] | None, targets: Sequence[str] | None
-) -> tuple[list[str], list[str]]:
-    """Names of the train and target sets; the data sets themselves know which of them are targets.
-
-    A set that is named stands for those that continue it too: one file that has grown.
-    """
-    named = [*(train or ()), *(targets or ())]
-    found: tuple[list[str], list[str]] = ([], [])
-    continued: dict[str, list[str]] = {}
-    all_named = train is not None and targets is not None
-    for name in store.datasets():
-        if name not in named and not (all_named and name.rpartition(".")[0] not in named):
-            key = next(key for key in store.checkpoints if name in store.datasets(key))
-            attributes = store.dataset(name, key).attributes
-            found[bool(attributes.get("target", False))].append(name)
-            continued.setdefault(str(attributes.get("continues", name)), []).append(name)
-
-    def whole(names: Sequence[str]) -> list[str]:
-        return [each for name in names for each in (name, *continued.get(name, ()))]
-
-    return (
-        whole(train) if train is not None else found[0],
-        whole(targets) if targets is not None else found[1],
-    )
-
-
-def checkpoint_weights(store: Store, keys: Sequence[str]) -> tuple[float, ...]:
-    """Learning-rate weights of the checkpoints, normalised to sum 1; equal ones if none is known."""
-    weights = np.array([store.identity(key).weight for key in keys], np.float64)
-    total = float(weights.sum())
-    return tuple(weights / total) if total > 0 else (1 / len(keys),) * len(keys)
-
-
-def _no_common_checkpoint(store: Store, holders: dict[str, list[str]]) -> str:
-    where = "; ".join(f"{name!r} in {', '.join(keys)}" for name, keys in holders.items())
-    (first, *_), *others = holders.values()
-    other = next((keys[0] for keys in others if first not in keys), first)
-    differences = store.identity(first).differences(store.identity(other))
-    return (
-        f"the data sets share no checkpoint: {where}. {other} differs from {first} by "
-        f"{'; '.join(differences) or 'nothing but its name'}. Extract them with the same checkpoint and projection"
-    )
 
 
 def _default_direction(dataset: Dataset, target: bool) -> str:

@@ -12,8 +12,9 @@ import numpy.typing as npt
 
 from gradstore.errors import IncompatibleError, UsageError
 from gradstore.graph.graph import Graph, load_graph
-from gradstore.graph.nodes import Nodes, default_sets, open_nodes
+from gradstore.graph.nodes import Nodes
 from gradstore.graph.origin import rebuild_command
+from gradstore.graph.sets import default_sets, open_nodes
 from gradstore.progress import Log, Progress, silent, unheard
 from gradstore.records import Selection
 from gradstore.select.context import SelectionContext, Target
