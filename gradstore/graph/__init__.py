@@ -1,6 +1,6 @@
 """Nearest neighbours of stored gradients: the mixed instruction graph."""
 
-from gradstore.graph.build import build_graph, exact_limit
+from gradstore.graph.build import build_graph
 from gradstore.graph.exact import exact_neighbours
 from gradstore.graph.graph import Graph, load_graph
 from gradstore.graph.nodes import Nodes, Part
@@ -11,7 +11,6 @@ __all__ = [
     "Nodes",
     "Part",
     "build_graph",
-    "exact_limit",
     "exact_neighbours",
     "load_graph",
     "open_nodes",

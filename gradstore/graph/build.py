@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from gradstore.errors import UsageError
-from gradstore.graph.exact import exact_neighbours
+from gradstore.graph.attach import joined
+from gradstore.graph.distinct import Distinct, expanded, originals
+from gradstore.graph.exact import MEMORY, Lists, Wanted, exact_lists
 from gradstore.graph.graph import Graph, load_graph
-from gradstore.graph.hnsw import hnsw_neighbours
+from gradstore.graph.grown import lists_so_far
+from gradstore.graph.hnsw import Search, hnsw_lists
+from gradstore.graph.method import choose_method
+from gradstore.graph.nodes import Nodes
 from gradstore.graph.origin import digests
-from gradstore.graph.quality import measured_recall
+from gradstore.graph.quality import graph_quality
 from gradstore.graph.sets import common_checkpoints, default_sets, open_nodes
 from gradstore.progress import Log, Progress, silent, unheard
 
 if TYPE_CHECKING:
     from gradstore.store import Store
 
-__all__ = ["build_graph", "exact_limit"]
+__all__ = ["build_graph"]
 
 
 def build_graph(
@@ -32,16 +38,25 @@ def build_graph(
     direction: str | None = None,
     target_direction: str | None = None,
     neighbours: int = 32,
+    conflicts: int = 0,
     method: Literal["auto", "exact", "hnsw"] = "auto",
     name: str = "default",
+    rebuild: bool = False,
     seed: int = 0,
     M: int = 16,
-    ef_construction: int = 200,
-    ef: int = 128,
+    ef_construction: int = 100,
+    ef: int = 96,
+    sketch: int | None = None,
+    fast: bool = False,
+    workers: int | None = None,
+    memory: int = MEMORY,
+    compare: Callable[[int, Progress], Lists] | None = None,
     progress: Progress = silent,
     log: Log = unheard,
 ) -> Graph:
     """Link every train and target row to its nearest rows and write the graph to the store.
+
+    If the store has a graph of this name, built alike over some of the same rows, the others are attached to it.
 
     Parameters
     ----------
@@ -54,16 +69,30 @@ def build_graph(
         Default: ``adam`` and ``sgd`` where a data set has them, else its only direction.
     neighbours : int, default 32
         Neighbours of each row.
+    conflicts : int, default 0
+        Rows of most negative cosine to list for each row.
     method : {"auto", "exact", "hnsw"}
-        ``auto`` takes ``exact`` up to `exact_limit` rows, where it is the faster one.
+        ``auto`` takes the one that will be finished first, see `choose_method`.
     name : str, default "default"
         Name in the store; a graph of this name is replaced.
+    rebuild : bool, default False
+        Build anew even where rows could be attached.
     seed : int, default 0
         Seed of the HNSW index and of the rows on which recall is measured.
     M, ef_construction, ef : int
-        Settings of the HNSW index.
+        Settings of the HNSW index, see `Search`.
+    sketch : int, optional
+        Numbers of the sketches by which HNSW searches; 0 for none. Default: chosen by measuring.
+    fast : bool, default False
+        Fill one HNSW index by all workers at once. The result is another one each time.
+    workers : int, optional
+        Threads of HNSW; they change the time, not the result. Default: the processors of this machine.
+    memory : int
+        Bytes that the build may take.
+    compare : callable, optional
+        ``compare(m, progress)`` gives exact lists of the nodes from elsewhere, see `gradstore.cluster`.
     progress, log : callable, optional
-        ``progress(total, unit, label)`` gives a bar; ``log(line)`` hears what will be downloaded.
+        ``progress(total, unit, label)`` gives a bar; ``log(line)`` hears what will be downloaded and done.
 
     Returns
     -------
@@ -78,10 +107,7 @@ def build_graph(
     from gradstore.store import download_note, open_store, write_artifact
 
     opened = open_store(store) if isinstance(store, str | Path) else store
-    if neighbours < 1:
-        raise UsageError(f"neighbours is {neighbours}; each row needs at least 1")
-    if method not in ("auto", "exact", "hnsw"):
-        raise UsageError(f"method is {method!r}; choose auto, exact or hnsw")
+    _check(neighbours, conflicts, method, sketch, workers)
     train, targets = default_sets(opened, train, targets)
     keys = common_checkpoints(opened, [*train, *targets], checkpoints)
     nodes = open_nodes(
@@ -95,30 +121,44 @@ def build_graph(
     note = download_note(nodes.vectors)
     if note:
         log(note)
-    chosen, why = _choose(method, len(nodes), nodes.dim, neighbours)
-    if chosen == "exact":
-        links, cosines = exact_neighbours(nodes, neighbours, progress)
-        settings = {}
+    wanted = [Wanted(1, neighbours), *([Wanted(-1, conflicts)] if conflicts else [])]
+    before = None if rebuild else lists_so_far(opened, name, nodes, wanted, method)
+    if before is not None:
+        log(f"{len(before.new)} rows are attached to graph {name!r}; --rebuild starts over")
+        lists = [
+            joined(nodes, each, before.new, one, progress, memory=memory)
+            for each, one in zip(before.lists, wanted, strict=True)
+        ]
+        built = {**before.built, "attached": before.attached + len(before.new)}
+        first = originals(nodes)
+    elif compare is not None:
+        lists, first = [compare(neighbours, progress)], originals(nodes)
+        built = {"method": "exact", "why": "asked for, on a cluster", "settings": {}, "attached": 0}
     else:
-        settings = {"M": M, "ef_construction": ef_construction, "ef": ef}
-        links, cosines = hnsw_neighbours(
-            nodes, neighbours, seed=seed, M=M, ef_construction=ef_construction, ef=ef, progress=progress
-        )
+        first = originals(nodes)
+        search = Search(M, ef_construction, ef, 0, seed, workers or _processors(), fast)
+        lists, built = _lists(nodes, first, wanted, method, search, sketch, memory, progress, log)
+    links, cosines = lists[0]
     directions = {part.datasets[0].name: part.direction for part in nodes.parts}
-    recall = measured_recall(nodes, links, cosines, seed=seed)
+    quality = graph_quality(
+        nodes, links, cosines, seed=seed, copies=int((first != np.arange(len(nodes))).sum())
+    )
+    arrays = {"neighbours": links, "cosines": cosines, "rows": nodes.rows}
+    if conflicts:
+        arrays |= {"conflicts": lists[1][0], "conflict_cosines": lists[1][1]}
     write_artifact(
         opened,
         "graphs",
         name,
-        arrays={"neighbours": links, "cosines": cosines, "rows": nodes.rows},
+        arrays=arrays,
         strings={"ids": list(nodes.ids), "datasets": list(nodes.datasets)},
         attributes={
-            "method": chosen,
-            "why": why,
+            **built,
             "neighbours": neighbours,
-            "recall": recall,
+            "conflicts": conflicts,
+            "recall": quality["recall"],
+            "quality": quality,
             "seed": seed,
-            "settings": settings,
             "train": train,
             "targets": targets,
             "checkpoints": list(keys),
@@ -131,21 +171,54 @@ def build_graph(
     return load_graph(opened, name)
 
 
-def exact_limit(dim: int, neighbours: int) -> int:
-    """Rows up to which exact multiplication is faster than HNSW.
+def _lists(
+    nodes: Nodes,
+    first: np.ndarray[Any, np.dtype[np.int64]],
+    wanted: Sequence[Wanted],
+    method: Literal["auto", "exact", "hnsw"],
+    search: Search,
+    sketch: int | None,
+    memory: int,
+    progress: Progress,
+    log: Log,
+) -> tuple[list[Lists], dict[str, Any]]:
+    """Lists of all nodes by one method or the other, and how they were made. Copies are compared once."""
+    kept = np.unique(first)
+    vectors = nodes if len(kept) == len(nodes) else Distinct(nodes, kept)
+    chosen = choose_method(vectors, wanted[0].m, method, search, sketch=sketch, memory=memory)
+    log(f"{chosen.name}: {chosen.why}")
+    settings: dict[str, Any] = {}
+    if chosen.name == "exact":
+        lists = exact_lists(vectors, wanted, progress, memory=memory)
+    else:
+        lists, unreachable = hnsw_lists(
+            vectors, wanted, chosen.search, chosen.sketch, progress, memory=memory
+        )
+        settings = {
+            "M": search.M,
+            "ef_construction": search.ef_construction,
+            "ef": search.ef,
+            "keep": chosen.search.keep,
+            "sketch": 0 if chosen.sketch is None else chosen.sketch.basis.shape[1],
+            "fast": search.fast,
+            "unreachable": unreachable,
+        }
+    whole = [expanded(nodes, each, first, one) for each, one in zip(lists, wanted, strict=True)]
+    return whole, {"method": chosen.name, "why": chosen.why, "settings": settings, "attached": 0}
 
-    Interpolates measurements on two cores: the methods meet at about 73 000 rows for 1024 dimensions and 32
-    neighbours. With more dimensions multiplication gains (it is bound by arithmetic, HNSW by memory), with more
-    neighbours HNSW searches longer. Held within 55 000 to 130 000 rows, the range that was measured.
-    """
-    limit = 73_000 * (dim / 1024) ** (1 / 3) * (neighbours / 32) ** 0.5
-    return int(np.clip(limit, 55_000, 130_000))
+
+def _check(neighbours: int, conflicts: int, method: str, sketch: int | None, workers: int | None) -> None:
+    if neighbours < 1:
+        raise UsageError(f"neighbours is {neighbours}; each row needs at least 1")
+    if conflicts < 0:
+        raise UsageError(f"conflicts is {conflicts}; 0 for none, or how many to list for each row")
+    if method not in ("auto", "exact", "hnsw"):
+        raise UsageError(f"method is {method!r}; choose auto, exact or hnsw")
+    if sketch is not None and sketch < 0:
+        raise UsageError(f"sketch is {sketch}; 0 for none, or how many numbers it has")
+    if workers is not None and workers < 1:
+        raise UsageError(f"workers is {workers}; choose at least 1")
 
 
-def _choose(method: str, rows: int, dim: int, neighbours: int) -> tuple[str, str]:
-    if method != "auto":
-        return method, "asked for"
-    limit = exact_limit(dim, neighbours)
-    if rows <= limit:
-        return "exact", f"{rows} rows are at most {limit}, where exact multiplication is faster"
-    return "hnsw", f"{rows} rows are more than {limit}, where HNSW is faster"
+def _processors() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

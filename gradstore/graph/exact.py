@@ -2,85 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Protocol
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from gradstore.graph.candidates import Candidates, Index
+from gradstore.graph.pairs import pair_cosines
+from gradstore.graph.products import Engine, Loaded, choose_engine
+from gradstore.graph.vectors import Float, Vectors
 from gradstore.progress import Progress, silent
 
-__all__ = ["TILE", "TopM", "Vectors", "exact_neighbours", "nearest_to", "tile"]
+__all__ = [
+    "MEMORY",
+    "TILE",
+    "Lists",
+    "exact_lists",
+    "exact_neighbours",
+    "nearest_between",
+    "nearest_to",
+    "tile",
+]
 
+MEMORY = 4 << 30
+"""Bytes that a build may take unless told otherwise."""
 TILE = 1024
-"""Rows multiplied at once. All tiles have this many rows, the last one padded with zeros, so that BLAS treats
-every row alike: equal rows get equal cosines wherever they are."""
+"""Rows multiplied at once."""
+_PROBE = 256
 
-Float = npt.NDArray[np.float32]
-
-
-class Vectors(Protocol):
-    """What has unit vectors to read, such as `Nodes`."""
-
-    dim: int
-
-    def __len__(self) -> int: ...
-
-    def read(self, start: int, stop: int) -> Float:
-        """Unit vectors `start` to `stop`, shape (stop - start, dim)."""
-
-    def take(self, nodes: npt.ArrayLike) -> Float:
-        """Unit vectors `nodes`, shape (n, dim)."""
+Lists = tuple[npt.NDArray[np.int32], Float]
+"""Neighbours of rows and their cosines, each of shape (rows, m)."""
 
 
-class TopM:
-    """The m largest values of each of some rows, while their values come in tile by tile.
+class Wanted(NamedTuple):
+    """What to list for each row: the `m` rows of largest ``sign · cosine``."""
 
-    Of equal values those offered first are kept, and within one offer those of lower index.
-
-    Parameters
-    ----------
-    rows, m : int
-    """
-
-    def __init__(self, rows: int, m: int) -> None:
-        self.values = np.full((rows, m), -np.inf, np.float32)
-        self.indices = np.full((rows, m), -1, np.int32)
-
-    def offer(self, values: Float, first: int) -> None:
-        """Consider `values`, shape (rows, n), of the indices `first`, `first` + 1, …; -inf is never kept."""
-        row, column = np.nonzero(values > self.values[:, -1:])
-        if not len(row):
-            return
-        counts = np.bincount(row, minlength=len(values))
-        place = np.arange(len(row)) - np.repeat(np.cumsum(counts) - counts, counts)
-        m = self.values.shape[1]
-        pool = np.full((len(values), m + int(counts.max())), -np.inf, np.float32)
-        ids = np.full(pool.shape, -1, np.int32)
-        pool[:, :m], ids[:, :m] = self.values, self.indices
-        pool[row, m + place], ids[row, m + place] = values[row, column], first + column
-        best = np.argsort(-pool, axis=1, kind="stable")[:, :m]
-        self.values = np.take_along_axis(pool, best, axis=1)
-        self.indices = np.take_along_axis(ids, best, axis=1)
+    sign: int
+    m: int
 
 
-def exact_neighbours(
-    vectors: Vectors, m: int, progress: Progress = silent
-) -> tuple[npt.NDArray[np.int32], Float]:
-    """The m nearest other rows of every row.
-
-    Each pair of tiles is multiplied once (the matrix of cosines is symmetric). Memory: two tiles of float32 vectors
-    and their product (``4 · TILE · (2 dim + TILE)`` bytes and temporaries of a tile's size), and 8 bytes for every
-    neighbour.
-
-    Parameters
-    ----------
-    vectors : Vectors
-        Unit rows.
-    m : int
-        Neighbours of each row.
-    progress : Progress, optional
-        Counts finished pairs of tiles.
+def exact_neighbours(vectors: Vectors, m: int, progress: Progress = silent, *, memory: int = MEMORY) -> Lists:
+    """The m nearest other rows of every row; see `exact_lists`.
 
     Returns
     -------
@@ -89,36 +52,100 @@ def exact_neighbours(
     cosines : ndarray of float32, shape (n, m)
         0 where there is no neighbour.
     """
-    count = len(vectors)
-    starts = range(0, count, TILE)
-    tops = [TopM(min(TILE, count - start), m) for start in starts]
-    pairs = len(tops) * (len(tops) + 1) // 2
-    with progress(pairs, "tiles", "exact neighbours") as bar:
-        for i, left in _tiles(vectors):
-            for j, right in _tiles(vectors, i):
-                rows, columns = len(tops[i].values), len(tops[j].values)
-                product = (left @ right.T)[:rows, :columns]
-                if i == j:
-                    np.fill_diagonal(product, -np.inf)
-                tops[i].offer(product, j * TILE)
-                if i != j:
-                    tops[j].offer(product.T, i * TILE)
-                bar.update(1)
-    return _finished(np.concatenate([t.indices for t in tops]), np.concatenate([t.values for t in tops]))
+    return exact_lists(vectors, [Wanted(1, m)], progress, memory=memory)[0]
 
 
-def nearest_to(
-    vectors: Vectors, queries: npt.NDArray[np.int64], m: int
-) -> tuple[npt.NDArray[np.int32], Float]:
-    """The m nearest other rows of the rows `queries`, as `exact_neighbours` gives them."""
-    points = tile(vectors.take(queries), -(-len(queries) // TILE) * TILE)
-    top = TopM(len(queries), m)
-    for j, right in _tiles(vectors):
-        product = (points @ right.T)[: len(queries), : len(vectors) - j * TILE]
-        here = np.flatnonzero((queries >= j * TILE) & (queries < (j + 1) * TILE))
-        product[here, queries[here] - j * TILE] = -np.inf
-        top.offer(product, j * TILE)
-    return _finished(top.indices, top.values)
+def exact_lists(
+    vectors: Vectors,
+    wanted: Sequence[Wanted],
+    progress: Progress = silent,
+    *,
+    memory: int = MEMORY,
+    engine: Engine | None = None,
+) -> list[Lists]:
+    """The nearest, or the most contrary, other rows of every row.
+
+    The matrix of cosines is symmetric, so each pair of blocks is multiplied once. Products are made by the fastest
+    engine of this machine that is exact enough; what could be among the best is compared again by `pair_cosines`, so
+    the lists are the same, bit for bit, on every machine.
+
+    Memory: as many rows, in the engine's form, as fit into half of `memory` are kept; the others are read once for
+    each such panel. Besides, some 24 bytes for each of the ``n · m`` neighbours.
+
+    Parameters
+    ----------
+    vectors : Vectors
+        Unit rows.
+    wanted : sequence of Wanted
+        One list for each.
+    progress : Progress, optional
+        Counts finished pairs of blocks.
+    memory : int
+        Bytes.
+    engine : Engine, optional
+        Default: `choose_engine`.
+
+    Returns
+    -------
+    list of (neighbours, cosines)
+        As `exact_neighbours` returns them, by descending ``sign · cosine``.
+    """
+    engine = engine or choose_engine(probe(vectors), vectors.widths)[0]
+    nodes = [np.arange(s, min(s + TILE, len(vectors))) for s in range(0, len(vectors), TILE)]
+    pools = [[pool(vectors, each, one) for one in wanted] for each in nodes]
+    panel = max(1, int(memory // 2 // (TILE * vectors.dim * engine.width)))
+    with progress(len(pools) * (len(pools) + 1) // 2, "tiles", "exact neighbours") as bar:
+        for first in range(0, len(pools), panel):
+            held: list[tuple[int, Loaded]] = []
+            for j, (_, loaded) in enumerate(tiles(vectors, engine, range(first * TILE, len(vectors))), first):
+                if len(held) < panel and j < first + panel:
+                    held.append((j, loaded))
+                for i, left in held:
+                    _offer(engine, left, loaded, wanted, pools[i], pools[j], (nodes[i], nodes[j]))
+                    bar.update(1)
+    return [finished(each, [of_block[k] for of_block in pools]) for k, each in enumerate(wanted)]
+
+
+def nearest_to(vectors: Vectors, queries: Index, m: int, *, others: range | None = None) -> Lists:
+    """The m nearest other rows of the rows `queries`, as `exact_neighbours` gives them.
+
+    `others` limits the neighbours to a range of rows.
+    """
+    return listed_among(vectors, queries, Wanted(1, m), others=others)
+
+
+def nearest_between(vectors: Vectors, rows: range, others: range, m: int) -> Lists:
+    """The m nearest among `others` of each of `rows`, as `exact_neighbours` gives them."""
+    return nearest_to(vectors, np.arange(rows.start, rows.stop), m, others=others)
+
+
+def listed_among(
+    vectors: Vectors,
+    queries: Index,
+    wanted: Wanted,
+    *,
+    others: range | None = None,
+    progress: Progress = silent,
+) -> Lists:
+    """One list, over the rows `others`, for each of the rows `queries`, which are held in memory."""
+    others = range(len(vectors)) if others is None else others
+    engine, _ = choose_engine(probe(vectors), vectors.widths)
+    blocks = [queries[start : start + TILE] for start in range(0, len(queries), TILE)]
+    held = [(block, engine.load(vectors.take(block)), pool(vectors, block, wanted)) for block in blocks]
+    with progress(len(others), "rows", "comparing") as bar:
+        for nodes, loaded in tiles(vectors, engine, others):
+            for block, left, best in held:
+                product = engine.multiply(left, loaded)
+                values = product if wanted.sign > 0 else -product
+                values[block[:, None] == nodes] = -np.inf
+                best.offer(values, nodes, left.error + loaded.error)
+            bar.update(len(nodes))
+    return finished(wanted, [best for _, _, best in held])
+
+
+def probe(vectors: Vectors) -> Float:
+    """Some rows from all over, to choose an engine by."""
+    return vectors.take(np.unique(np.linspace(0, len(vectors) - 1, _PROBE).astype(np.int64)))
 
 
 def tile(rows: Float, size: int = TILE) -> Float:
@@ -130,12 +157,45 @@ def tile(rows: Float, size: int = TILE) -> Float:
     return padded
 
 
-def _tiles(vectors: Vectors, first: int = 0) -> Iterator[tuple[int, Float]]:
-    for number, start in enumerate(range(first * TILE, len(vectors), TILE), first):
-        yield number, tile(vectors.read(start, min(start + TILE, len(vectors))))
+def tiles(vectors: Vectors, engine: Engine, rows: range) -> Iterator[tuple[Index, Loaded]]:
+    """Yield (numbers of the rows, rows as `engine` multiplies them), `TILE` at a time."""
+    for start in range(rows.start, rows.stop, TILE):
+        stop = min(start + TILE, rows.stop)
+        yield np.arange(start, stop), engine.load(vectors.read(start, stop))
 
 
-def _finished(indices: npt.NDArray[np.int32], values: Float) -> tuple[npt.NDArray[np.int32], Float]:
-    values[indices < 0] = 0
-    # Rounding puts the cosine of equal rows a hair above 1.
-    return indices, np.clip(values, -1, 1)
+def pool(vectors: Vectors, nodes: Index, wanted: Wanted) -> Candidates:
+    """Empty lists for the rows `nodes`."""
+
+    def compare(row: Index, index: Index) -> Float:
+        return wanted.sign * pair_cosines(vectors, nodes[row], index)
+
+    return Candidates(len(nodes), wanted.m, compare)
+
+
+def _offer(
+    engine: Engine,
+    left: Loaded,
+    right: Loaded,
+    wanted: Sequence[Wanted],
+    rows: Sequence[Candidates],
+    columns: Sequence[Candidates],
+    nodes: tuple[Index, Index],
+) -> None:
+    """Let the rows and the columns of one product compete for the lists of each other."""
+    product = engine.multiply(left, right)
+    error = left.error + right.error
+    for (sign, _), of_rows, of_columns in zip(wanted, rows, columns, strict=True):
+        values = product if sign > 0 else -product
+        if of_rows is of_columns:
+            np.fill_diagonal(values, -np.inf)
+        of_rows.offer(values, nodes[1], error)
+        if of_rows is not of_columns:
+            of_columns.offer(values.T, nodes[0], error)
+
+
+def finished(wanted: Wanted, pools: Sequence[Candidates]) -> Lists:
+    """The lists that `pools` have come to, one block of rows after the other."""
+    found = [pool.best() for pool in pools]
+    cosines = np.concatenate([values for _, values in found])
+    return np.concatenate([indices for indices, _ in found]), wanted.sign * cosines + np.float32(0)  # no -0

@@ -121,9 +121,9 @@ class Nodes:
         for part in self.parts[1:]:
             part.check_comparable(self.parts[0])
         self.weights = tuple(weights)
-        self._widths = self.parts[0].widths
+        self.widths = self.parts[0].widths
         self._starts = np.cumsum([0, *(len(part.rows) for part in self.parts)])
-        self.dim = sum(self._widths)
+        self.dim = sum(self.widths)
         self.rows = np.concatenate([part.rows for part in self.parts])
         """Row of each node in its data set."""
         names = [part.datasets[0].name for part in self.parts]
@@ -190,7 +190,7 @@ class Nodes:
     @property
     def scale(self) -> npt.NDArray[np.float32]:
         """Root of its checkpoint's weight for each of the dim entries."""
-        return np.repeat(np.sqrt(np.array(self.weights, np.float32)), self._widths)
+        return np.repeat(np.sqrt(np.array(self.weights, np.float32)), self.widths)
 
     def has_records(self, nodes: Sequence[int]) -> bool:
         """Whether the store holds the original rows of `nodes`."""
@@ -209,11 +209,11 @@ class Nodes:
 
     def unit(self, raw: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Normalise each checkpoint's part of `raw` in place and weight it with ``sqrt(w_t)``; returns `raw`."""
-        stops = np.cumsum(self._widths)
+        stops = np.cumsum(self.widths)
         step = max(1, _CACHED // max(1, raw.shape[1]))
         for first in range(0, len(raw), step):
             rows = raw[first : first + step]
-            for stop, width, weight in zip(stops, self._widths, self.weights, strict=True):
+            for stop, width, weight in zip(stops, self.widths, self.weights, strict=True):
                 _normalise(rows[:, stop - width : stop], np.float32(np.sqrt(weight)))
         return raw
 

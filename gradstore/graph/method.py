@@ -1,0 +1,131 @@
+"""Which method builds a graph: decided from its size and a short measurement, and said why."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+
+from gradstore.graph.exact import TILE, Wanted, exact_lists
+from gradstore.graph.hnsw import Search, hnsw_lists, index_bytes
+from gradstore.graph.sketch import Sketch, choose_sketch
+from gradstore.graph.vectors import Dense, Vectors
+
+__all__ = ["Method", "choose_method"]
+
+_SAMPLE = 2048
+_SHORT = 30.0
+"""Seconds that an exact build may take before it is worth measuring anything else."""
+_GROWTH = 0.35
+"""A row costs HNSW some ``N**0.35`` more in a larger index (deeper, and out of the processor's cache): fitted from
+2 000 to 100 000 rows in benchmarks/graph.py."""
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """How a graph will be built.
+
+    Attributes
+    ----------
+    name : {"exact", "hnsw"}
+    why : str
+    sketch : Sketch or None
+        Only HNSW: search by these, or by the rows themselves.
+    search : Search
+    """
+
+    name: str
+    why: str
+    search: Search
+    sketch: Sketch | None = None
+
+
+def choose_method(
+    vectors: Vectors,
+    m: int,
+    method: Literal["auto", "exact", "hnsw"],
+    search: Search,
+    *,
+    sketch: int | None,
+    memory: int,
+) -> Method:
+    """Settle the method, and for HNSW the sketch.
+
+    Parameters
+    ----------
+    vectors : Vectors
+    m : int
+    method : {"auto", "exact", "hnsw"}
+        ``auto`` takes the one that will be finished first, by a short measurement on some rows.
+    search : Search
+        With ``keep=0`` the number of candidates is chosen here.
+    sketch : int or None
+        Numbers of a sketch; 0 for none, None for the shortest that a sample finds good enough.
+    memory : int
+        Bytes that an index may take, half of them for its points.
+    """
+    if method == "exact":
+        return Method("exact", "asked for", search)
+    why = "asked for"
+    if method == "auto":
+        exact = _exact_seconds(vectors, m, memory)
+        if exact <= _SHORT:
+            return Method("exact", f"comparing all pairs takes about {_told(exact)}", search)
+        approximate = _hnsw_seconds(vectors, m, search)
+        told = f"HNSW takes about {_told(approximate)}, comparing all pairs {_told(exact)} (measured on {_SAMPLE} rows)"
+        if exact <= approximate:
+            return Method("exact", told, search)
+        why = told
+    chosen = None
+    if sketch != 0:
+        most = int(memory // 2 // max(1, index_bytes(len(vectors), 1, search.M)))
+        chosen = choose_sketch(
+            vectors,
+            m,
+            keep=search.keep or 4 * m,
+            most=sketch or max(64, most),
+            seed=search.seed,
+            **({"sizes": (sketch,)} if sketch else {}),
+        )
+    keep = search.keep or (4 * m if chosen is not None else m + 8)
+    return Method("hnsw", why, replace(search, keep=keep), chosen)
+
+
+def _sample(vectors: Vectors) -> Dense:
+    rows = np.unique(np.linspace(0, len(vectors) - 1, _SAMPLE).astype(np.int64))
+    return Dense(vectors.take(rows), vectors.widths)
+
+
+def _exact_seconds(vectors: Vectors, m: int, memory: int) -> float:
+    """What an exact build will take: tiles grow with the square of the rows, the last comparison with the rows."""
+    sample = _sample(vectors)
+    if len(sample) < _SAMPLE:
+        return 0.0
+    times = []
+    for rows in (TILE, _SAMPLE):
+        part = Dense(sample.read(0, rows), vectors.widths)
+        started = time.perf_counter()
+        exact_lists(part, [Wanted(1, m)], memory=memory)
+        times.append(time.perf_counter() - started)
+    # One tile pair and 1 x the rows, against three pairs and 2 x the rows.
+    pair = max(times[1] - 2 * times[0], 0.1 * times[0])
+    tiles = math.ceil(len(vectors) / TILE)
+    return pair * tiles * (tiles + 1) / 2 + max(times[0] - pair, 0.0) * tiles
+
+
+def _hnsw_seconds(vectors: Vectors, m: int, search: Search) -> float:
+    sample = _sample(vectors)
+    sketch = choose_sketch(sample, m, keep=4 * m, most=vectors.dim, seed=search.seed)
+    started = time.perf_counter()
+    hnsw_lists(sample, [Wanted(1, m)], replace(search, keep=4 * m), sketch)
+    spent = time.perf_counter() - started
+    return spent * float(len(vectors) / len(sample)) ** (1 + _GROWTH)
+
+
+def _told(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
