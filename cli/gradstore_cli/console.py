@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, is_dataclass
@@ -28,17 +29,22 @@ __all__ = [
     "say",
     "size",
     "table",
+    "warn",
 ]
+
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+"""What drives a terminal (all controls but tab and newline), and halves of characters, which nothing can print."""
 
 
 def emit(text: str) -> None:
-    """Print a result on stdout."""
-    click.echo(text)
+    """Print a result on stdout, without what would drive the terminal: rows of a store may hold anything."""
+    click.echo(_CONTROLS.sub("", text))
 
 
 def emit_json(value: Any) -> None:
     """Print `value` as the one JSON document on stdout."""
-    click.echo(json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False))
+    text = json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False)
+    click.echo(_CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", text))  # they stand in strings only
 
 
 def say(text: str) -> None:
@@ -74,9 +80,18 @@ def progress(total: int, unit: str, label: str) -> Bar:
 
 def error(message: str) -> None:
     """Print one line on stderr: red on a terminal, unless NO_COLOR is set (https://no-color.org)."""
-    line = f"error: {' '.join(message.splitlines())}"
-    colour = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
-    click.echo(click.style(line, fg="red") if colour else line, err=True)
+    _coloured(f"error: {' '.join(message.splitlines())}", "red")
+
+
+def warn(message: str) -> None:
+    """Print one line on stderr: yellow on a terminal, as `error` is red."""
+    _coloured(f"warning: {' '.join(message.splitlines())}", "yellow")
+
+
+def _coloured(line: str, colour: str) -> None:
+    line = _CONTROLS.sub("", line)
+    plainly = not sys.stderr.isatty() or os.environ.get("NO_COLOR")
+    click.echo(line if plainly else click.style(line, fg=colour), err=True)
 
 
 def plain(value: Any) -> Any:

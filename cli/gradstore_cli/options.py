@@ -52,6 +52,19 @@ FORMATS = ("messages", "prompt-completion", "alpaca", "sharegpt", "text", "token
 positive = click.IntRange(min=1)
 
 
+def as_bytes(ctx: click.Context, param: click.Parameter, text: str | None) -> int | None:
+    """What a size such as ``4GB`` means; a callback."""
+    if text is None:
+        return None
+    from gradstore.errors import UsageError
+    from gradstore.storage.cache import parse_size
+
+    try:
+        return parse_size(text)
+    except UsageError as error:
+        raise click.BadParameter(f"{text!r} is no size such as 4GB or 500MB", ctx, param) from error
+
+
 class Command(click.Command):
     """A command with the options that all of them have.
 
@@ -161,6 +174,13 @@ def seed_option(what: str) -> Callable[[Function], Function]:
         show_default=True,
         help=f"Seed of {what}.",
     )
+
+
+scheduler_option = click.option(
+    "--scheduler",
+    metavar="ADDRESS",
+    help="Compare on a Dask cluster, such as tcp://host:8786; local starts one on this machine.",
+)
 
 
 def direction_options(function: Function) -> Function:

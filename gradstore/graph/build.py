@@ -26,7 +26,10 @@ from gradstore.progress import Log, Progress, silent, unheard
 if TYPE_CHECKING:
     from gradstore.store import Store
 
-__all__ = ["build_graph"]
+__all__ = ["Compare", "build_graph"]
+
+Compare = Callable[[Nodes, int, Progress], Lists]
+"""Gives the exact lists of m neighbours from elsewhere, such as `gradstore.cluster`."""
 
 
 def build_graph(
@@ -50,7 +53,7 @@ def build_graph(
     fast: bool = False,
     workers: int | None = None,
     memory: int = MEMORY,
-    compare: Callable[[int, Progress], Lists] | None = None,
+    compare: Compare | None = None,
     progress: Progress = silent,
     log: Log = unheard,
 ) -> Graph:
@@ -90,7 +93,7 @@ def build_graph(
     memory : int
         Bytes that the build may take.
     compare : callable, optional
-        ``compare(m, progress)`` gives exact lists of the nodes from elsewhere, see `gradstore.cluster`.
+        ``compare(nodes, m, progress)`` compares all pairs elsewhere, see `gradstore.cluster`.
     progress, log : callable, optional
         ``progress(total, unit, label)`` gives a bar; ``log(line)`` hears what will be downloaded and done.
 
@@ -132,7 +135,9 @@ def build_graph(
         built = {**before.built, "attached": before.attached + len(before.new)}
         first = originals(nodes)
     elif compare is not None:
-        lists, first = [compare(neighbours, progress)], originals(nodes)
+        if method == "hnsw" or conflicts:
+            raise UsageError("a cluster compares all pairs for neighbours: leave out HNSW and conflicts")
+        lists, first = [compare(nodes, neighbours, progress)], originals(nodes)
         built = {"method": "exact", "why": "asked for, on a cluster", "settings": {}, "attached": 0}
     else:
         first = originals(nodes)

@@ -25,7 +25,7 @@ __all__ = [
     "tile",
 ]
 
-MEMORY = 4 << 30
+MEMORY = 4_000_000_000
 """Bytes that a build may take unless told otherwise."""
 TILE = 1024
 """Rows multiplied at once."""

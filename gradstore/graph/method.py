@@ -9,9 +9,10 @@ from typing import Literal
 
 import numpy as np
 
+from gradstore.errors import UsageError
 from gradstore.graph.exact import TILE, Wanted, exact_lists
 from gradstore.graph.hnsw import Search, hnsw_lists, index_bytes
-from gradstore.graph.sketch import Sketch, choose_sketch
+from gradstore.graph.sketch import SIZES, Sketch, choose_sketch
 from gradstore.graph.vectors import Dense, Vectors
 
 __all__ = ["Method", "choose_method"]
@@ -79,19 +80,30 @@ def choose_method(
         if exact <= approximate:
             return Method("exact", told, search)
         why = told
-    chosen = None
-    if sketch != 0:
-        most = int(memory // 2 // max(1, index_bytes(len(vectors), 1, search.M)))
-        chosen = choose_sketch(
-            vectors,
-            m,
-            keep=search.keep or 4 * m,
-            most=sketch or max(64, most),
-            seed=search.seed,
-            **({"sizes": (sketch,)} if sketch else {}),
-        )
+    chosen = _sketch(vectors, m, search, sketch, memory // 2)
     keep = search.keep or (4 * m if chosen is not None else m + 8)
     return Method("hnsw", why, replace(search, keep=keep), chosen)
+
+
+def _sketch(vectors: Vectors, m: int, search: Search, asked: int | None, room: int) -> Sketch | None:
+    """The sketch to search by: as asked for, or the shortest that is good enough and whose index has room."""
+    if asked is not None and asked >= vectors.dim:
+        raise UsageError(f"sketch is {asked}; rows have {vectors.dim} numbers: choose fewer, or 0 for none")
+    fitting = [size for size in SIZES if index_bytes(len(vectors), size, search.M) <= room]
+    whole = index_bytes(len(vectors), vectors.dim, search.M) <= room
+    if asked == 0:
+        return None
+    sizes = (asked,) if asked else fitting
+    found = choose_sketch(vectors, m, keep=search.keep or 4 * m, seed=search.seed, sizes=sizes)
+    if found is not None or whole:
+        return found
+    if not fitting:
+        least = index_bytes(len(vectors), SIZES[0], search.M)
+        raise UsageError(
+            f"an index of {len(vectors):,} rows takes {least / 1e9:.1f} GB at least, and may take {room / 1e9:.1f} GB, "
+            "half of the memory: allow more, or compare all pairs, which takes less"
+        )
+    return choose_sketch(vectors, m, keep=search.keep or 4 * m, seed=search.seed, sizes=fitting[-1:])
 
 
 def _sample(vectors: Vectors) -> Dense:
@@ -118,11 +130,12 @@ def _exact_seconds(vectors: Vectors, m: int, memory: int) -> float:
 
 def _hnsw_seconds(vectors: Vectors, m: int, search: Search) -> float:
     sample = _sample(vectors)
-    sketch = choose_sketch(sample, m, keep=4 * m, most=vectors.dim, seed=search.seed)
+    sketch = choose_sketch(sample, m, keep=4 * m, seed=search.seed)
     started = time.perf_counter()
     hnsw_lists(sample, [Wanted(1, m)], replace(search, keep=4 * m), sketch)
     spent = time.perf_counter() - started
-    return spent * float(len(vectors) / len(sample)) ** (1 + _GROWTH)
+    times: float = (len(vectors) / len(sample)) ** (1 + _GROWTH)
+    return spent * times
 
 
 def _told(seconds: float) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from gradstore.errors import CorruptError
 from gradstore.store.artifacts import Artifact
@@ -56,8 +57,10 @@ def rebuild_command(store: Store, name: str, attributes: Mapping[str, Any]) -> s
         ("--target-direction", sorted({directions[n] for n in attributes["targets"]})[:1]),
     ):
         words += [word for value in names for word in (option, value)]
-    words += [f"--{attributes['method']}", "-m", str(attributes["neighbours"]), "--name", name]
-    return shlex.join(words)
+    words += [f"--{attributes['method']}", "-m", str(attributes["neighbours"])]
+    if attributes.get("conflicts"):
+        words += ["--conflicts", str(attributes["conflicts"])]
+    return shlex.join([*words, "--name", name])
 
 
 def check_origin(graph: Artifact) -> None:
@@ -107,10 +110,26 @@ def check_graph(graph: Artifact) -> None:
     )
     if not fits:
         raise CorruptError(f"graph {graph.name!r} has arrays that do not fit each other: build it again")
+    _check_lists(graph.name, links, cosines, nodes)
+    if {"conflicts", "conflict_cosines"} & set(graph.arrays):
+        worst, negative = (graph.arrays.get(name) for name in ("conflicts", "conflict_cosines"))
+        if (
+            worst is None
+            or negative is None
+            or worst.ndim != 2
+            or worst.shape != negative.shape
+            or len(worst) != nodes
+            or [worst.dtype.name, negative.dtype.name] != ["int32", "float32"]
+        ):
+            raise CorruptError(f"graph {graph.name!r} has conflicts that do not fit it: build it again")
+        _check_lists(graph.name, worst, negative, nodes)
+
+
+def _check_lists(name: str, links: npt.NDArray[Any], cosines: npt.NDArray[Any], nodes: int) -> None:
     if links.size and not (links.min() >= -1 and links.max() < nodes):
-        raise CorruptError(f"graph {graph.name!r} links to nodes that it does not have: build it again")
+        raise CorruptError(f"graph {name!r} links to nodes that it does not have: build it again")
     if cosines.size and not (np.abs(cosines) <= 1).all():
-        raise CorruptError(f"graph {graph.name!r} has cosines beyond 1: build it again")
+        raise CorruptError(f"graph {name!r} has cosines beyond 1: build it again")
 
 
 def _has(store: Store, checkpoint: str, name: str, direction: str) -> bool:

@@ -77,7 +77,7 @@ def shortened(rows: Float, basis: Float) -> Float:
 
 
 def choose_sketch(
-    vectors: Vectors, m: int, *, keep: int, most: int, seed: int, sizes: Sequence[int] = SIZES
+    vectors: Vectors, m: int, *, keep: int, seed: int, sizes: Sequence[int] = SIZES
 ) -> Sketch | None:
     """The shortest sketch by which the `keep` nearest contain nearly all true neighbours; None if none does.
 
@@ -88,13 +88,12 @@ def choose_sketch(
     ----------
     vectors : Vectors
     m, keep : int
-    most : int
-        No sketch is longer than this.
     seed : int
     sizes : sequence of int
         What to try, ascending. A single one is taken as it is.
     """
-    tried = [size for size in sizes if size <= most and 2 * size <= vectors.dim]
+    asked = len(sizes) == 1
+    tried = [size for size in sizes if asked or 2 * size <= vectors.dim]
     if not tried:
         return None
     rng = np.random.default_rng(seed)
@@ -107,7 +106,7 @@ def choose_sketch(
     true, _ = nearest_to(sample, queries, m)
     for size in tried:
         recall = _recall(sketched(sample, basis[:, :size]), queries, true, keep)
-        if recall >= _ENOUGH or len(sizes) == 1:
+        if recall >= _ENOUGH or asked:
             return Sketch(basis[:, :size], recall)
     return None
 

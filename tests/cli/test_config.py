@@ -15,9 +15,10 @@ EXTRACT = ("extract", "grads.zarr", "--checkpoint", "run", "--data", "d.jsonl", 
 @pytest.fixture
 def parsed(run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Parse a command line with a config file of the given text; returns the options or the error's line."""
-    from gradstore_cli.commands import extract, graph, select
+    from gradstore_cli.commands import extract, select
+    from gradstore_cli.commands.graph import build
 
-    for module in (extract, graph, select):
+    for module in (extract, build, select):
         monkeypatch.setattr(
             module.command, "callback", lambda *_a, **options: click.echo(json.dumps(options, default=str))
         )

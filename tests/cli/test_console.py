@@ -51,3 +51,24 @@ def test_facts_leave_out_what_is_empty() -> None:
 def test_json_of_numpy_values_and_numbers_that_json_lacks(capsys: pytest.CaptureFixture[str]) -> None:
     console.emit_json({"a": np.float32(0.5), "b": np.arange(2), "c": float("nan"), "d": np.array([np.inf])})
     assert json.loads(capsys.readouterr().out) == {"a": 0.5, "b": [0, 1], "c": None, "d": [None]}
+
+
+def test_what_would_drive_the_terminal_is_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+    console.emit("a\x1b[31mb\x07\x00\x7f\x9bc\td\r\ne\ud800é")
+    assert capsys.readouterr().out == "a[31mbc\td\neé\n"
+
+
+def test_json_escapes_what_would_drive_the_terminal_and_loses_nothing(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    text = "".join(map(chr, range(0xA1))) + "\ud800"
+    console.emit_json({"text": text})
+    shown = capsys.readouterr().out
+    assert not [each for each in shown if (ord(each) < 32 and each != "\n") or 127 <= ord(each) < 160]
+    assert json.loads(shown) == {"text": text}
+
+
+def test_warnings_and_errors_are_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    console.warn("low\nrecall\x1b[0m")
+    console.error("bad\nstore")
+    assert capsys.readouterr().err == "warning: low recall[0m\nerror: bad store\n"

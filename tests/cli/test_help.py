@@ -18,11 +18,12 @@ def every_command() -> dict[str, click.Command]:
     context = click.Context(cli)
     commands: dict[str, click.Command] = {"": cli}
     for name in cli.list_commands(context):
-        commands[name] = cli.get_command(context, name)
-        if isinstance(commands[name], click.Group):
+        command = cli.get_command(context, name)
+        commands[name] = getattr(command, "default", command)  # what it does without the name of a leaf
+        if isinstance(command, click.Group):
             commands |= {
-                f"{name} {leaf}": commands[name].get_command(context, leaf)
-                for leaf in commands[name].list_commands(context)
+                f"{name} {leaf}": command.get_command(context, leaf)
+                for leaf in command.list_commands(context)
             }
     return commands
 
