@@ -8,9 +8,9 @@
 
 32 neighbours a row. Rows are unit vectors: noise, plus 0.6 of one of 200 random centres, plus half of a random mixture
 of 64 directions whose share falls with the root of their number; stored as int8, as `extract` stores them, and decoded.
-CPU-seconds of this process, medians of interleaved rounds; one thread for arithmetic in the first three parts. Recall is
-over 1000 random rows against exact neighbours. `large` and `growth` build from a store on disk, in a process of its own
-whose peak memory counts.
+CPU-seconds of this process, medians of interleaved rounds; one thread for arithmetic in the first three parts. Recall
+is over 1000 random rows against exact neighbours. `large` and `growth` build from a store on disk, in a process of its
+own whose peak memory counts.
 """
 
 from __future__ import annotations

@@ -69,7 +69,7 @@ class _Centred:
     def __init__(self, nodes: Nodes, mean: Float) -> None:
         self._nodes = nodes
         self._mean = mean
-        self.dim = nodes.dim
+        self.dim, self.widths = nodes.dim, nodes.widths
 
     def __len__(self) -> int:
         return len(self._nodes)
