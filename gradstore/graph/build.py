@@ -13,7 +13,7 @@ from gradstore.errors import UsageError
 from gradstore.graph.attach import joined
 from gradstore.graph.distinct import Distinct, expanded, originals
 from gradstore.graph.exact import MEMORY, Lists, Wanted, exact_lists
-from gradstore.graph.graph import Graph, load_graph
+from gradstore.graph.graph import EXACT, Graph, load_graph
 from gradstore.graph.grown import lists_so_far
 from gradstore.graph.hnsw import Search, hnsw_lists
 from gradstore.graph.method import choose_method
@@ -110,7 +110,7 @@ def build_graph(
     from gradstore.store import download_note, open_store, write_artifact
 
     opened = open_store(store) if isinstance(store, str | Path) else store
-    _check(neighbours, conflicts, method, sketch, workers)
+    _check(name, neighbours, conflicts, method, sketch, workers)
     train, targets = default_sets(opened, train, targets)
     keys = common_checkpoints(opened, [*train, *targets], checkpoints)
     nodes = open_nodes(
@@ -212,7 +212,11 @@ def _lists(
     return whole, {"method": chosen.name, "why": chosen.why, "settings": settings, "attached": 0}
 
 
-def _check(neighbours: int, conflicts: int, method: str, sketch: int | None, workers: int | None) -> None:
+def _check(
+    name: str, neighbours: int, conflicts: int, method: str, sketch: int | None, workers: int | None
+) -> None:
+    if name == EXACT:
+        raise UsageError(f"no graph can be called {EXACT!r}: that name stands for a choice without a graph")
     if neighbours < 1:
         raise UsageError(f"neighbours is {neighbours}; each row needs at least 1")
     if conflicts < 0:

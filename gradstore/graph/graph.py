@@ -20,7 +20,10 @@ from gradstore.registry import unknown_name
 if TYPE_CHECKING:
     from gradstore.store import Store
 
-__all__ = ["Graph", "load_graph"]
+__all__ = ["EXACT", "Graph", "load_graph"]
+
+EXACT = "exact"
+"""The name that stands for no graph: neighbours are computed where they are needed."""
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,15 @@ import numpy as np
 import numpy.typing as npt
 
 from gradstore.errors import UsageError
-from gradstore.graph.exact import TILE, exact_neighbours, tile
+from gradstore.graph.exact import MEMORY, TILE, exact_neighbours, tile
 from gradstore.graph.nodes import Nodes
 from gradstore.progress import Progress, silent
 
-__all__ = ["SelectionContext", "Target"]
+__all__ = ["Project", "SelectionContext", "Target"]
 
 Float = npt.NDArray[np.float32]
+Project = Callable[[Nodes, Float, Progress], Float]
+"""Gives the inner products of nodes with directions from elsewhere, such as `gradstore.cluster`."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,8 @@ class _Centred:
 class SelectionContext:
     """The candidates of one selection: all rows of the train sets that have a gradient.
 
-    Rows are addressed by their index from 0 to ``len(context) - 1``.
+    Rows are addressed by their index from 0 to ``len(context) - 1``. A context is `gradstore.graph.vectors.Vectors`:
+    whatever reads unit rows can read them from it.
 
     Parameters
     ----------
@@ -102,7 +105,14 @@ class SelectionContext:
     target : Target, optional
     graph : callable, optional
         Returns the neighbours of every candidate, see `graph`; called when they are asked for.
+    exact : bool, default False
+        Whether neighbours are to be computed where they are needed rather than looked up; then `graph` computes
+        those of all candidates, for selectors that know no other way.
     seed : int, default 0
+    memory : int
+        Bytes that a selector may hold of vectors.
+    elsewhere : callable, optional
+        ``elsewhere(nodes, directions, progress)`` does the work of `project`.
     progress : Progress, optional
     before_vectors : callable, optional
         Called once, before the first vector is read.
@@ -114,6 +124,10 @@ class SelectionContext:
     loss : ndarray of float32, shape (N,)
     dim : int
         Length of a vector.
+    widths : tuple of int
+        Length of each checkpoint's part of it.
+    exact, memory
+        As given.
     rng : numpy.random.Generator
         The only randomness that a selector may use.
     """
@@ -124,7 +138,10 @@ class SelectionContext:
         *,
         target: Target | None = None,
         graph: Callable[[], npt.NDArray[np.int32]] | None = None,
+        exact: bool = False,
         seed: int = 0,
+        memory: int = MEMORY,
+        elsewhere: Project | None = None,
         progress: Progress = silent,
         before_vectors: Callable[[], object] = lambda: None,
     ) -> None:
@@ -134,7 +151,9 @@ class SelectionContext:
         self._target = target
         self._graph = graph
         self._seed = seed
-        self.dim = nodes.dim
+        self.dim, self.widths = nodes.dim, nodes.widths
+        self.exact, self.memory = exact, memory
+        self._elsewhere = elsewhere
         self.rng = np.random.default_rng(seed)
         self.progress = progress
 
@@ -182,6 +201,8 @@ class SelectionContext:
         UsageError, StoreNotFoundError, IncompatibleError
             If there is no graph, or it does not belong to these candidates.
         """
+        if self.exact:
+            return exact_neighbours(self, _NEIGHBOURS, self.progress, memory=self.memory)[0]
         if self._graph is None:
             raise UsageError("this selector needs a graph; run `gradstore graph` first")
         return self._graph()
@@ -202,9 +223,13 @@ class SelectionContext:
             dense[start : start + len(block)] = block
         return dense
 
-    def take(self, rows: npt.ArrayLike) -> Float:
+    def read(self, start: int, stop: int) -> Float:
+        """Unit vectors of the candidates from `start` to `stop`."""
+        return self._vectors.read(start, stop)
+
+    def take(self, nodes: npt.ArrayLike) -> Float:
         """Unit vectors of some candidates, in any order."""
-        return self._vectors.take(rows)
+        return self._vectors.take(nodes)
 
     def rows(self, ids: Sequence[str]) -> list[dict[str, Any]]:
         """Original rows of the candidates with these ids."""
@@ -213,6 +238,8 @@ class SelectionContext:
 
     def project(self, directions: Float) -> Float:
         """Inner products of all candidates with `directions` of shape (n, dim), shape (N, n); streams."""
+        if self._elsewhere is not None:
+            return self._elsewhere(self._nodes, directions, self.progress)
         found = np.empty((len(self), len(directions)), np.float32)
         for start, rows in self._tiles():
             found[start : start + TILE] = (rows @ directions.T)[: len(self) - start]
@@ -235,16 +262,28 @@ class SelectionContext:
 
         Under ``adam`` the momentum, the same in every row, hides what sets rows apart. The graph of the centred
         vectors is another one, and is computed exactly when it is asked for.
+
+        Raises
+        ------
+        UsageError
+            If inner products are to be computed elsewhere, where the mean is not known.
         """
+        if self._elsewhere is not None:
+            raise UsageError("a cluster compares rows as they are: leave out the scheduler, or centring")
         total = np.zeros(self.dim)
         for _, rows in self._tiles():
             total += rows.sum(axis=0, dtype=np.float64)
         centred = SelectionContext(
-            self._nodes, target=self._target, graph=None, seed=self._seed, progress=self.progress
+            self._nodes,
+            target=self._target,
+            exact=self.exact,
+            seed=self._seed,
+            memory=self.memory,
+            progress=self.progress,
         )
         vectors = _Centred(self._nodes, (total / len(self)).astype(np.float32))
         centred._read = vectors
-        centred._graph = lambda: exact_neighbours(vectors, _CENTRED_NEIGHBOURS, self.progress)[0]
+        centred._graph = lambda: exact_neighbours(vectors, _NEIGHBOURS, self.progress, memory=self.memory)[0]
         return centred
 
     def _tiles(self) -> Iterator[tuple[int, Float]]:
@@ -265,4 +304,4 @@ class SelectionContext:
             yield start, tile(np.concatenate(pending))
 
 
-_CENTRED_NEIGHBOURS = 32
+_NEIGHBOURS = 32

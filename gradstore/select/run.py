@@ -11,13 +11,14 @@ import numpy as np
 import numpy.typing as npt
 
 from gradstore.errors import IncompatibleError, UsageError
-from gradstore.graph.graph import Graph, load_graph
+from gradstore.graph.exact import MEMORY
+from gradstore.graph.graph import EXACT, Graph, load_graph
 from gradstore.graph.nodes import Nodes
 from gradstore.graph.origin import rebuild_command
 from gradstore.graph.sets import default_sets, open_nodes
 from gradstore.progress import Log, Progress, silent, unheard
 from gradstore.records import Selection
-from gradstore.select.context import SelectionContext, Target
+from gradstore.select.context import Project, SelectionContext, Target
 from gradstore.select.params import settings
 from gradstore.select.picked import Picked
 from gradstore.select.protocol import Selector
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from gradstore.store import Store
 
 __all__ = ["restricted_graph", "rows_for", "select"]
+
+_BLOCK = 1 << 16
 
 
 def select(
@@ -42,6 +45,8 @@ def select(
     graph: str = "default",
     params: Mapping[str, Any] | None = None,
     seed: int = 0,
+    memory: int = MEMORY,
+    project: Project | None = None,
     name: str | None = None,
     progress: Progress = silent,
     log: Log = unheard,
@@ -64,10 +69,15 @@ def select(
     direction, target_direction : str, optional
         Default: ``adam`` and ``sgd`` where a data set has them, else its only direction.
     graph : str, default "default"
-        Name of the graph, for selectors that use one.
+        Name of the graph, for selectors that use one. ``"exact"``: none; neighbours are computed where they are
+        needed.
     params : Mapping, optional
         Parameters of the selector, as values or texts.
     seed : int, default 0
+    memory : int, default 4 GiB
+        Bytes that may be held of vectors; what does not fit is read when it is needed. Picks are the same.
+    project : callable, optional
+        ``project(nodes, directions, progress)`` computes the similarities elsewhere, see `gradstore.cluster`.
     name : str, optional
         Name of the selection in the store; default: selector and target.
     progress, log : callable, optional
@@ -114,7 +124,10 @@ def select(
         nodes,
         target=aim,
         graph=lambda: restricted_graph(load_graph(opened, graph), nodes, opened, graph),
+        exact=graph == EXACT,
         seed=seed,
+        memory=memory,
+        elsewhere=project,
         progress=progress,
         before_vectors=lambda: _announce(both, log),
     )
@@ -222,10 +235,20 @@ def restricted_graph(graph: Graph, nodes: Nodes, store: Store, name: str) -> npt
             f"graph {name!r} lacks {int((node < 0).sum())} of the {len(nodes)} candidates; rebuild it: "
             f"{rebuild_command(store, name, needed)}"
         )
-    links = graph.neighbours[node].astype(np.int64)
-    links = np.where(links >= 0, candidate[links], -1)
-    front = np.argsort(links < 0, axis=1, kind="stable")
-    return np.take_along_axis(links, front, axis=1).astype(np.int32)
+    return _renumbered(graph.neighbours, node, candidate)
+
+
+def _renumbered(
+    neighbours: npt.NDArray[np.int32], node: npt.NDArray[np.int64], candidate: npt.NDArray[np.int64]
+) -> npt.NDArray[np.int32]:
+    """Neighbours of the nodes `node` as candidates, -1 behind the last; few at a time, to need little memory."""
+    links = np.empty((len(node), neighbours.shape[1]), np.int32)
+    for start in range(0, len(node), _BLOCK):
+        found = neighbours[node[start : start + _BLOCK]]
+        found = np.where(found >= 0, candidate[found], -1)
+        front = np.argsort(found < 0, axis=1, kind="stable")
+        links[start : start + _BLOCK] = np.take_along_axis(found, front, axis=1)
+    return links
 
 
 def _checked(rule: Selector, selection: Selection, candidates: int, budget: int) -> Selection:

@@ -80,6 +80,19 @@ def test_a_walk_reports_its_counts(run, store: Path, tmp_path: Path) -> None:
     assert "fallback" in result.stdout
 
 
+def test_without_a_graph_the_walk_picks_what_it_picks_on_the_exact_one(
+    run, store: Path, tmp_path: Path
+) -> None:
+    base = ("select", store, "--selector", "g2is", "--target", "gsm8k", "-n", 10, "-o", tmp_path / "p.jsonl")
+    needs_none = run(*base, "--graph", "exact", "-p", "neighbours=4", "--memory", "1MB")
+    assert needs_none.exit_code == 0, needs_none.stderr
+    without = (tmp_path / "p.jsonl").read_bytes()
+    assert run("graph", store, "--exact", "-m", 4).exit_code == 0
+    assert run(*base).exit_code == 0
+    assert (tmp_path / "p.jsonl").read_bytes() == without
+    assert "no size such as 4GB" in run(*base, "--memory", "much").stderr
+
+
 def test_parameters_reach_the_selector_by_their_types(run, store: Path, tmp_path: Path) -> None:
     base = ("select", store, "--selector", "g2is", "--target", "gsm8k", "-n", 5, "-o", tmp_path / "p.jsonl")
     assert run(*base, "-p", "delta=0.5").exit_code == 0

@@ -35,7 +35,7 @@ def test_the_same_rows_give_the_same_graph(tmp_path: Path) -> None:
     for name in ("a", "b"):
         tiny_store(tmp_path / name)
         for method in ("exact", "hnsw"):
-            build_graph(tmp_path / name, method=method, name=method)
+            build_graph(tmp_path / name, method=method, name=f"by-{method}")
         store = gradstore.open(tmp_path / name)
         from gradstore.store import read_artifact
 
@@ -167,6 +167,7 @@ def test_requests_that_cannot_be_right_are_refused(tmp_path: Path) -> None:
         ({"targets": ["pool"], "train": ["pool"]}, UsageError, "named twice"),
         ({"direction": "adam", "targets": []}, UsageError, "has no direction 'adam'"),
         ({"neighbours": 0}, UsageError, "at least 1"),
+        ({"name": "exact"}, UsageError, "stands for a choice without a graph"),
         ({"method": "fast"}, UsageError, "auto, exact or hnsw"),
         ({"targets": ["empty"]}, DataError, "no valid row"),
     ):

@@ -8,8 +8,9 @@ import pytest
 
 from gradstore.errors import UsageError
 from gradstore.graph import exact_neighbours
+from gradstore.graph.vectors import Dense
 from gradstore.select.g2is import G2IS, Core, target_walk
-from gradstore.select.g2is.robust import repeated_rows
+from gradstore.select.g2is.rows import repeated_rows
 from gradstore.select.less import Less
 from gradstore.testing import tiny_context
 
@@ -17,20 +18,6 @@ from gradstore.testing import tiny_context
 def random_rows(n: int, dim: int, seed: int = 0) -> npt.NDArray[np.float32]:
     rows = np.random.default_rng(seed).standard_normal((n, dim)).astype(np.float32)
     return rows / np.linalg.norm(rows, axis=1, keepdims=True)
-
-
-class Matrix:
-    def __init__(self, rows: npt.NDArray[np.float32]) -> None:
-        self.rows, self.dim = rows, rows.shape[1]
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def read(self, start: int, stop: int) -> npt.NDArray[np.float32]:
-        return self.rows[start:stop]
-
-    def take(self, nodes: npt.ArrayLike) -> npt.NDArray[np.float32]:
-        return self.rows[np.asarray(nodes)]
 
 
 def core_of(rows: npt.NDArray[np.float32], weights: list[float]) -> Core:
@@ -59,7 +46,7 @@ def slow_steps(
 def test_each_step_takes_the_best_of_all_rows(mix: float, tolerance: float) -> None:
     rows = random_rows(400, 12)
     core = core_of(random_rows(1, 12, 1), [1.0])
-    graph, _ = exact_neighbours(Matrix(rows), 6)
+    graph, _ = exact_neighbours(Dense(rows), 6)
     walk = target_walk(rows, core, graph, 60, delta=0, tolerance=tolerance, mix=mix, spread=0.3)
     slow = slow_steps(rows, core, 60, mix, 0.3, tolerance)
     walked = [pick for pick, how in zip(walk.picks, walk.how, strict=True) if how != "fill"]
@@ -77,7 +64,7 @@ def test_without_steps_and_tests_it_is_less() -> None:
 def test_the_budget_is_always_filled() -> None:
     rows = random_rows(50, 4)
     core = core_of(random_rows(3, 4, 1), [0.5, 0.3, 0.2])
-    graph, _ = exact_neighbours(Matrix(rows), 5)
+    graph, _ = exact_neighbours(Dense(rows), 5)
     for budget in (1, 20, 50):
         walk = target_walk(rows, core, graph, budget, delta=0.9, tolerance=0.0, mix=0.7, spread=0.3)
         assert sorted(set(walk.picks)) == sorted(walk.picks)
@@ -88,8 +75,8 @@ def test_the_budget_is_always_filled() -> None:
 def test_copies_wait_until_nothing_else_is_left() -> None:
     rows = np.repeat(random_rows(20, 6), 2, axis=0)
     core = core_of(random_rows(2, 6, 1), [0.6, 0.4])
-    graph, _ = exact_neighbours(Matrix(rows), 5)
-    assert repeated_rows(rows).tolist() == [False, True] * 20
+    graph, _ = exact_neighbours(Dense(rows), 5)
+    assert repeated_rows(Dense(rows)).tolist() == [False, True] * 20
     walk = target_walk(rows, core, graph, 25, delta=0.8, tolerance=0.2, mix=0.7, spread=0.3)
     assert set(walk.picks[:20]) == set(range(0, 40, 2))
     assert walk.how[20:] == ["fill"] * 5
@@ -98,7 +85,7 @@ def test_copies_wait_until_nothing_else_is_left() -> None:
 def test_what_one_component_cannot_fill_goes_to_the_next() -> None:
     rows = random_rows(60, 6)
     core = core_of(random_rows(2, 6, 1), [0.8, 0.2])
-    graph, _ = exact_neighbours(Matrix(rows), 5)
+    graph, _ = exact_neighbours(Dense(rows), 5)
     walk = target_walk(rows, core, graph, 40, delta=0.8, tolerance=0.0, mix=0.7, spread=0.3)
     second = int((walk.component == 1).sum())
     assert second > walk.budgets[1]

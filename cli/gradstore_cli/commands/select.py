@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +13,11 @@ from click.core import ParameterSource
 from gradstore_cli import console
 from gradstore_cli.options import (
     Command,
+    as_bytes,
     config_option,
     direction_options,
     positive,
+    scheduler_option,
     seed_option,
     store_argument,
     stored_checkpoint_option,
@@ -23,7 +26,12 @@ from gradstore_cli.options import (
 )
 
 if TYPE_CHECKING:
+    from gradstore.graph.nodes import Nodes
+    from gradstore.graph.vectors import Float
+    from gradstore.progress import Progress
     from gradstore.select import Picked
+    from gradstore.select.context import Project
+    from gradstore.store import Store
 
 
 def _assignments(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
@@ -62,7 +70,21 @@ def _assignments(ctx: click.Context, param: click.Parameter, values: tuple[str, 
 @train_option
 @stored_checkpoint_option
 @direction_options
-@click.option("--graph", default="default", show_default=True, metavar="NAME", help="Graph to walk on.")
+@click.option(
+    "--graph",
+    default="default",
+    show_default=True,
+    metavar="NAME",
+    help="Graph to walk on; `exact`: none, every pick is compared with all rows.",
+)
+@click.option(
+    "--memory",
+    default="4GB",
+    show_default=True,
+    metavar="SIZE",
+    callback=as_bytes,
+    help="How much of the rows may be held; the choice is the same.",
+)
 @click.option(
     "-p",
     "--param",
@@ -72,6 +94,7 @@ def _assignments(ctx: click.Context, param: click.Parameter, values: tuple[str, 
     callback=_assignments,
     help="Parameter of the selector; repeatable.",
 )
+@scheduler_option
 @seed_option("the selector")
 @click.option(
     "--name", metavar="NAME", show_default="SELECTOR-TARGET", help="What to call the selection in the store."
@@ -90,6 +113,7 @@ def command(
     data: str | None,
     verified: bool,
     as_json: bool,
+    scheduler: str | None,
     **options: Any,
 ) -> None:
     """Choose the rows that serve a target best, and write them out.
@@ -109,7 +133,10 @@ def command(
     for name in ("train", "checkpoints"):
         options[name] = options[name] or None
     opened = open_store(store, verified=verified)
-    picked = select(opened, budget=budget, progress=console.progress, log=console.log, **options)
+    with projecting_on(scheduler, opened, verified) as project:
+        picked = select(
+            opened, budget=budget, project=project, progress=console.progress, log=console.log, **options
+        )
     picked.write(output, records)
     if as_json:
         found = {"output": output, "ids": picked.ids, "composition": picked.composition(), **picked.report()}
@@ -117,6 +144,27 @@ def command(
     else:
         console.emit(_text(picked))
         console.say(f"{console.count(len(picked))} rows written to {output}")
+
+
+@contextmanager
+def projecting_on(scheduler: str | None, store: Store, verified: bool) -> Iterator[Project | None]:
+    """What computes similarities on a cluster; None without a scheduler."""
+    if scheduler is None:
+        yield None
+        return
+    from gradstore.cluster import open_cluster
+
+    used = False
+    with open_cluster(scheduler, store, verified=verified) as cluster:
+
+        def project(nodes: Nodes, directions: Float, progress: Progress) -> Float:
+            nonlocal used
+            used = True
+            return cluster.project(nodes, directions, progress)
+
+        yield project
+    if not used:
+        console.warn("the cluster had nothing to do: this selector asks for no similarities")
 
 
 def _budget(ctx: click.Context, count: int | None, fraction: float | None) -> int | float:

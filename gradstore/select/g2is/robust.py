@@ -2,30 +2,38 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import numpy.typing as npt
 
-from gradstore.errors import UsageError
-from gradstore.records import digest
+from gradstore.graph.exact import MEMORY
+from gradstore.graph.vectors import Float, Vectors
+from gradstore.progress import Progress, silent
 from gradstore.select.g2is.core import Core
+from gradstore.select.g2is.order import Order, Rows, pieces
+from gradstore.select.g2is.result import Log, WalkResult
+from gradstore.select.g2is.rows import as_vectors, held, project, repeated_rows
 from gradstore.select.g2is.trail import Trail
-from gradstore.select.g2is.walk import Log, WalkResult, checked_neighbours, split_budget, unit_rows
+from gradstore.select.g2is.walk import FIRST, MOST, Neighbours, beginning, check_budget, split_budget
 
-__all__ = ["repeated_rows", "target_walk"]
+__all__ = ["target_walk"]
 
-_BLOCK = 64
+_SCANNED = 64
 
 
 def target_walk(
-    train: npt.NDArray[np.float32],
+    train: npt.ArrayLike | Vectors,
     core: Core,
-    neighbours: npt.NDArray[np.integer],
+    neighbours: Neighbours,
     budget: int,
     *,
     delta: float,
     tolerance: float,
     mix: float,
     spread: float,
+    memory: int = MEMORY,
+    progress: Progress = silent,
 ) -> WalkResult:
     """Walk whose every step looks at the core direction and at the last pick together.
 
@@ -40,13 +48,13 @@ def target_walk(
 
     Parameters
     ----------
-    train : ndarray of float32, shape (N, dim)
-        Unit candidate rows.
+    train : array_like of float32, shape (N, dim), or Vectors
+        Candidates.
     core : Core
         Directions and shares of the budget, see `mean_and_components`.
-    neighbours : ndarray of int, shape (N, m)
-        By descending cosine, -1 where there is none. A row that is not listed is no nearer than the last that is:
-        this bound lets a step find the best of all rows by looking at few.
+    neighbours : array_like of int, shape (N, m), or int
+        As in `gradient_walk`. A row that is not listed is no nearer than the last that is: this bound lets a step
+        find the best of all rows by looking at few.
     budget : int
         Rows to pick, from 1 to N.
     delta, tolerance : float
@@ -55,104 +63,105 @@ def target_walk(
         Weight of the cosine with the core, in [0, 1].
     spread : float
         Typical size of a cosine between two candidates, which makes the two terms comparable.
+    memory, progress
+        As in `gradient_walk`.
 
     Returns
     -------
     WalkResult
+
+    Raises
+    ------
+    UsageError
+        As `gradient_walk`.
     """
-    rows = unit_rows(train, "train")
-    links = checked_neighbours(neighbours, len(rows))
-    if not 1 <= budget <= len(rows):
-        raise UsageError(f"the budget is {budget}; choose from 1 to the {len(rows)} candidates")
+    rows = as_vectors(train, "train")
+    check_budget(budget, len(rows))
     budgets = split_budget(budget, core.weights, len(core.weights))
-    cosines = rows @ core.directions.T
+    rows = held(rows, memory // 2)
+    begin = beginning(rows, neighbours, memory // 2)
+    cosines = project(rows, core.directions)
     copies = repeated_rows(rows)
-    log = Log(copies.copy())
-    owed = 0
-    for component, share in enumerate(budgets):
-        owed += int(share)
-        if not owed:
-            continue
-        score = cosines[:, component]
-        trail = Trail(rows, score, delta=delta, tolerance=tolerance)
-        step = _Step(rows, links, score, mix, spread)
-        row = step.anchor(log.used)
-        how = "anchor"
-        while row is not None:
-            trail.add(row)
-            log.add(row, how, component)
-            owed -= 1
-            row, how = (None, "") if not owed else step.next(trail, log.used)
-        log.close(trail)
-    total = cosines @ core.weights
-    taken = np.zeros(len(rows), bool)
+    with progress(budget, "picks", "walking") as bar:
+        log = Log(copies.copy(), bar)
+        owed = 0
+        for component, share in enumerate(budgets):
+            owed += int(share)
+            if owed:
+                score = np.ascontiguousarray(cosines[:, component])
+                trail = begin(score, log.used, delta=delta, tolerance=tolerance)
+                owed -= _walk(trail, log, _Step(trail, score, mix, spread, rows.dim), component, owed)
+                log.close(trail)
+        if owed:
+            _fill(log, cosines @ core.weights, copies, owed)
+        return log.result(budgets)
+
+
+def _walk(trail: Trail, log: Log, step: _Step, component: int, budget: int) -> int:
+    """Walk one component; returns how many rows it picked."""
+    row, how = step.order.first(), "anchor"
+    while row is not None and trail.size < budget:
+        trail.add(row)
+        log.add(row, how, component)
+        if trail.size < budget:
+            row, how = step.next()
+    return trail.size
+
+
+def _fill(log: Log, total: npt.NDArray[np.floating], copies: npt.NDArray[np.bool_], owed: int) -> None:
+    """Pick `owed` rows of the highest `total`, copies of others last."""
+    taken = np.zeros(len(total), bool)
     taken[log.picks] = True
     rest = np.lexsort((-total, copies))
     for row in rest[~taken[rest]][:owed]:
         log.add(int(row), "fill", -1)
-    return log.result(budgets)
+
+
+class _Best(NamedTuple):
+    """The best row found so far, and its score."""
+
+    row: int | None
+    score: float
 
 
 class _Step:
     """Finds the next row of one component's walk."""
 
-    def __init__(
-        self,
-        rows: npt.NDArray[np.float32],
-        links: npt.NDArray[np.integer],
-        core: npt.NDArray[np.float32],
-        mix: float,
-        spread: float,
-    ) -> None:
-        self._rows = rows
-        self._links = links
+    def __init__(self, trail: Trail, core: Float, mix: float, spread: float, dim: int) -> None:
+        self.order = Order(core, trail.dead)
+        self._trail = trail
         self._core = mix * core.astype(np.float64) / max(float(core.std()), 1e-12)
         self._near = (1 - mix) / max(spread, 1e-12)
-        self._order = np.argsort(-core, kind="stable")
+        self._most = max(_SCANNED, MOST // dim)
+        self._listed = np.zeros(len(core), bool)
 
-    def anchor(self, used: npt.NDArray[np.bool_]) -> int | None:
-        """Unused row closest to the core; None if all are used."""
-        self._order = self._order[~used[self._order]]
-        return int(self._order[0]) if len(self._order) else None
-
-    def next(self, trail: Trail, used: npt.NDArray[np.bool_]) -> tuple[int | None, str]:
+    def next(self) -> tuple[int | None, str]:
         """Best row by step score that passes the tests, and whether it is a neighbour or a fallback."""
-        self._order = self._order[~(used | trail.refused)[self._order]]
-        last = trail.members[-1]
-        near = self._links[last].astype(np.int64)
-        near = near[near >= 0]
-        farthest = float(self._rows[near[-1]] @ self._rows[last]) if len(near) else 1.0
-        row, best = self._fit(trail, near[~used[near]], last, -np.inf)
-        how = "local"
-        far = self._order[~np.isin(self._order, near)]
-        for start in range(0, len(far), _BLOCK):
-            block = far[start : start + _BLOCK]
-            if self._core[block[0]] + self._near * farthest <= best:
+        near = next(self._trail.nearest())
+        cosines = self._trail.cosines(near)
+        best = self._fit(near, cosines, _Best(None, -np.inf))
+        farthest = self._near * float(cosines[-1] if len(near) else 1.0)
+        self._listed[near] = True
+        for block in self.order.blocks(_SCANNED, self._most):
+            if self._core[block[0]] + farthest < best.score:
                 break
-            found, score = self._fit(trail, block, last, best)
-            if found is not None:
-                row, best, how = found, score, "fallback"
-        return row, how
+            far = block[~self._listed[block] & (self._core[block] + farthest >= best.score)]
+            best = self._fit(far, self._trail.cosines(far), best)
+        how = "local" if best.row is not None and self._listed[best.row] else "fallback"
+        self._listed[near] = False
+        return best.row, how
 
-    def _fit(
-        self, trail: Trail, candidates: npt.NDArray[np.int64], last: int, above: float
-    ) -> tuple[int | None, float]:
-        """The candidate of highest step score beyond `above` that passes the tests, with its score."""
-        scores = self._core[candidates] + self._near * (self._rows[candidates] @ self._rows[last])
-        order = np.argsort(-scores, kind="stable")
-        order = order[scores[order] > above]
-        found = trail.first_fit(candidates[order])
-        if found is None:
-            return None, above
-        return found, float(scores[candidates == found][0])
+    def _fit(self, candidates: Rows, cosines: Float, best: _Best) -> _Best:
+        """The candidate of highest step score that passes the tests, if that is better than `best`.
 
-
-def repeated_rows(rows: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
-    """Whether each row is a bit-for-bit copy of an earlier one."""
-    seen: set[str] = set()
-    copies = np.zeros(len(rows), bool)
-    for i, row in enumerate(rows):
-        key = digest(row.tobytes())
-        copies[i] = key in seen
-        seen.add(key)
-    return copies
+        Of equal scores the first row is the better one.
+        """
+        scores = self._core[candidates] + self._near * cosines
+        better = scores > best.score
+        if best.row is not None:
+            better |= (scores == best.score) & (candidates < best.row)
+        better &= ~self._trail.dead[candidates]
+        candidates, scores = candidates[better], scores[better]
+        order = np.lexsort((candidates, -scores))
+        found = self._trail.first_fit(pieces(candidates[order], FIRST, self._most))
+        return best if found is None else _Best(found, float(scores[candidates == found][0]))

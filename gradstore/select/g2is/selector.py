@@ -10,12 +10,14 @@ from gradstore.errors import UsageError
 from gradstore.records import Selection
 from gradstore.select.context import SelectionContext
 from gradstore.select.g2is.core import Core, mean_and_components, principal_components
+from gradstore.select.g2is.result import WalkResult
 from gradstore.select.g2is.robust import target_walk
-from gradstore.select.g2is.walk import WalkResult, gradient_walk
+from gradstore.select.g2is.walk import gradient_walk
 
 __all__ = ["G2IS"]
 
 _SAMPLE = 1000
+_NEIGHBOURS = 32
 
 # A new pick is compared with every member of its walk. At twice the projection error, unrelated rows fail one test in
 # 44, so that almost none survives a walk of some hundreds; at four times, one in 31 000.
@@ -41,6 +43,9 @@ class G2IS:
         Only ``robust``: least share of the budget for the mean direction; default 0.75.
     mix : float or None
         Only ``robust``: weight of the core against the last pick in a step, in [0, 1]; default 0.7.
+    neighbours : int, "all" or None
+        Only with ``--graph exact``, where a walk needs no graph: how many rows are neighbours of the last pick;
+        default 32. ``all``, only for ``authors``: every row is.
     center : bool, default False
         Remove the mean of the candidates' unit rows first, and link the centred rows anew.
 
@@ -60,6 +65,7 @@ class G2IS:
         variance: float | None = None,
         mean_share: float | None = None,
         mix: float | None = None,
+        neighbours: int | Literal["all"] | None = None,
         center: bool = False,
     ) -> None:
         self.preset = preset
@@ -68,46 +74,51 @@ class G2IS:
         self.variance = variance
         self.mean_share = mean_share
         self.mix = mix
+        self.neighbours = neighbours
         self.center = center
 
     def select(self, context: SelectionContext, budget: int) -> Selection:
         """Walk until `budget` candidates are picked, or (``authors``) no walk can go on."""
         used = self._resolved(context.dim)
         target = context.target
+        self._check_neighbours(exact=context.exact)
         seen = context.centred() if self.center else context
-        graph = seen.graph
+        neighbours = self._neighbours() if seen.exact else seen.graph
         pairs = _pair_figures(seen)
-        rows = seen.vectors()
+        settings: dict[str, Any] = {
+            "delta": self.delta,
+            "tolerance": used["tolerance"],
+            "memory": seen.memory,
+            "progress": seen.progress,
+        }
         if self.preset == "authors":
             core = principal_components(target.raw, used["variance"])
-            walk = gradient_walk(
-                rows,
-                core.directions,
-                core.weights,
-                graph,
-                budget,
-                delta=self.delta,
-                tolerance=used["tolerance"],
-            )
+            walk = gradient_walk(seen, core.directions, core.weights, neighbours, budget, **settings)
         else:
             core = mean_and_components(target.vectors, mean_share=used["mean_share"], rng=seen.rng)
-            walk = target_walk(
-                rows,
-                core,
-                graph,
-                budget,
-                delta=self.delta,
-                tolerance=used["tolerance"],
-                mix=used["mix"],
-                spread=pairs["rms_cosine"],
-            )
-        scores = rows @ (core.weights @ core.directions).astype(np.float32)
+            settings |= {"mix": used["mix"], "spread": pairs["rms_cosine"]}
+            walk = target_walk(seen, core, neighbours, budget, **settings)
+        scores = seen.project((core.weights @ core.directions).astype(np.float32)[None])[:, 0]
         return Selection(
             walk.picks,
             scores,
             _report(used, core, walk, pairs),
             {"how": walk.how, "core": _names(core, walk)},
         )
+
+    def _check_neighbours(self, *, exact: bool) -> None:
+        if self.neighbours is not None and not exact:
+            raise UsageError("parameter neighbours belongs to --graph exact: a graph has its own number")
+        if self.neighbours == "all" and self.preset != "authors":
+            raise UsageError(
+                "neighbours=all belongs to preset 'authors'; every step of 'robust' looks at all rows"
+            )
+
+    def _neighbours(self) -> int | None:
+        """For the exact engine, which takes None for all rows."""
+        if self.neighbours == "all":
+            return None
+        return _NEIGHBOURS if self.neighbours is None else self.neighbours
 
     def _resolved(self, dim: int) -> dict[str, Any]:
         """All parameters with their defaults, checked."""

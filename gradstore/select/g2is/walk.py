@@ -2,117 +2,62 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import dataclass, field
+from functools import partial
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from gradstore.errors import UsageError
+from gradstore.graph.exact import MEMORY
+from gradstore.graph.vectors import Vectors
+from gradstore.progress import Progress, silent
+from gradstore.select.g2is.exact import ExactTrail, Products
+from gradstore.select.g2is.lazy import LazyTrail
+from gradstore.select.g2is.order import Order, pieces
+from gradstore.select.g2is.result import Log, WalkResult
+from gradstore.select.g2is.rows import as_vectors, held, project, unit_rows
 from gradstore.select.g2is.trail import Trail
 
-__all__ = ["WalkResult", "checked_neighbours", "gradient_walk", "split_budget", "unit_rows"]
+__all__ = [
+    "FIRST",
+    "MOST",
+    "Begin",
+    "Neighbours",
+    "beginning",
+    "check_budget",
+    "gradient_walk",
+    "split_budget",
+]
 
-_BLOCK = 1024
+Neighbours = npt.ArrayLike | int | None
 
-
-@dataclass(slots=True)
-class WalkResult:
-    """Rows that a walk picked, and why.
-
-    Attributes
-    ----------
-    picks : ndarray of int64, shape (n,)
-        In pick order.
-    how : list of str, length n
-        ``"anchor"`` (closest to the core), ``"local"`` (a neighbour of the pick before), ``"fallback"`` (searched
-        among all rows) or, with the preset ``robust``, ``"fill"`` (best remaining score).
-    component : ndarray of int64, shape (n,)
-        Component that each pick belongs to; -1 for ``"fill"``.
-    budgets : ndarray of int64, shape (components,)
-        Rows that each component was to pick.
-    rejected_conflict : int
-        Candidates refused for a conflict with a member (Eq. 5), once for each component.
-    rejected_core : int
-        Tests that failed because the members would turn from the core (Eq. 6).
-    shortfall : int
-        Rows of the budget that no component could fill.
-    """
-
-    picks: npt.NDArray[np.int64]
-    how: list[str]
-    component: npt.NDArray[np.int64]
-    budgets: npt.NDArray[np.int64]
-    rejected_conflict: int = 0
-    rejected_core: int = 0
-    shortfall: int = 0
-
-    @property
-    def local(self) -> int:
-        """Picks that are neighbours of the pick before."""
-        return self.how.count("local")
-
-    @property
-    def fallback(self) -> int:
-        """Picks found by searching all rows."""
-        return self.how.count("fallback")
-
-    def counts(self) -> dict[str, int]:
-        """The figures worth reporting, by name."""
-        how = Counter(self.how)
-        return {
-            **{name: how[name] for name in ("anchor", "local", "fallback", "fill")},
-            "rejected_conflict": self.rejected_conflict,
-            "rejected_core": self.rejected_core,
-            "shortfall": self.shortfall,
-        }
+FIRST = 8
+"""Candidates tested first: to compare a few with many members takes as long as to compare one."""
+MOST = 1 << 22
+"""Numbers of candidates that are read at once: 16 MiB."""
 
 
-@dataclass(slots=True)
-class Log:
-    """Picks while they are made, over all components."""
+class Begin(Protocol):
+    """Begins a walk along one component."""
 
-    used: npt.NDArray[np.bool_]
-    picks: list[int] = field(default_factory=list)
-    how: list[str] = field(default_factory=list)
-    component: list[int] = field(default_factory=list)
-    rejected_conflict: int = 0
-    rejected_core: int = 0
-
-    def add(self, row: int, how: str, component: int) -> None:
-        """Record a pick; the row is used from now on, in every component."""
-        self.used[row] = True
-        self.picks.append(row)
-        self.how.append(how)
-        self.component.append(component)
-
-    def close(self, trail: Trail) -> None:
-        """Take over the counts of a finished component."""
-        self.rejected_conflict += trail.rejected_conflict
-        self.rejected_core += trail.rejected_core
-
-    def result(self, budgets: npt.NDArray[np.int64]) -> WalkResult:
-        """The finished walk."""
-        return WalkResult(
-            np.array(self.picks, np.int64),
-            self.how,
-            np.array(self.component, np.int64),
-            budgets,
-            self.rejected_conflict,
-            self.rejected_core,
-            int(budgets.sum()) - len(self.picks),
-        )
+    def __call__(
+        self, core: npt.NDArray[np.floating], used: npt.NDArray[np.bool_], *, delta: float, tolerance: float
+    ) -> Trail:
+        """`core` and the rest as `Trail` takes them."""
 
 
 def gradient_walk(
-    train: npt.ArrayLike,
+    train: npt.ArrayLike | Vectors,
     components: npt.ArrayLike,
     weights: npt.ArrayLike,
-    neighbours: npt.ArrayLike,
+    neighbours: Neighbours,
     budget: int,
     *,
     delta: float = 0.8,
     tolerance: float = 0.0,
+    memory: int = MEMORY,
+    progress: Progress = silent,
 ) -> WalkResult:
     """Pick rows by walking from neighbour to neighbour, one walk for each core component.
 
@@ -123,20 +68,26 @@ def gradient_walk(
 
     Parameters
     ----------
-    train : array_like of float32, shape (N, dim)
-        Candidate gradients; used without a copy if the rows are unit rows already.
+    train : array_like of float32, shape (N, dim), or Vectors
+        Candidate gradients; an array is used without a copy if its rows are unit rows already.
     components : array_like, shape (c, dim)
         Core directions of the target in the order in which they are walked; normalised if need be.
     weights : array_like, shape (c,)
         Share of the budget of each component; normalised to sum 1.
-    neighbours : array_like of int, shape (N, m)
-        Neighbours of each row by descending cosine; -1 where there is none.
+    neighbours : array_like of int, shape (N, m), or int, or None
+        Neighbours of each row by descending cosine, -1 where there is none: the walk compares what it meets. Or how
+        many there are of each row: then there is no graph, each pick is multiplied with all rows, and the picks are
+        those on the exact graph. None: all rows are neighbours.
     budget : int
         Rows to pick, from 1 to N.
     delta : float, default 0.8
         Eq. 6: a pick must keep at least this share of the members' absolute cosine with the component.
     tolerance : float, default 0.0
         Eq. 5: a cosine below ``-tolerance`` with any member is a conflict.
+    memory : int
+        Bytes; rows are held in half of them, or read when they are needed.
+    progress : Progress, optional
+        Counts picks.
 
     Returns
     -------
@@ -151,50 +102,53 @@ def gradient_walk(
     ----------
     Zhao et al., "G2IS: Gradient-based graph instruction selection", ACL 2025, arXiv 2502.11062, Eq. 4-6.
     """
-    rows = unit_rows(train, "train")
+    rows = as_vectors(train, "train")
     cores = unit_rows(components, "components")
-    if cores.shape[1] != rows.shape[1]:
-        raise UsageError(f"components have {cores.shape[1]} dimensions, train rows {rows.shape[1]}")
-    links = checked_neighbours(neighbours, len(rows))
-    if not 1 <= budget <= len(rows):
-        raise UsageError(f"the budget is {budget}; choose from 1 to the {len(rows)} candidates")
+    if cores.shape[1] != rows.dim:
+        raise UsageError(f"components have {cores.shape[1]} dimensions, train rows {rows.dim}")
+    check_budget(budget, len(rows))
     budgets = split_budget(budget, weights, len(cores))
-    cosines = rows @ cores.T
-    log = Log(np.zeros(len(rows), bool))
-    for component in np.flatnonzero(budgets):
-        core = cosines[:, component]
-        trail = Trail(rows, core, delta=delta, tolerance=tolerance)
-        _walk(trail, log, np.argsort(-core, kind="stable"), links, int(component), int(budgets[component]))
-        log.close(trail)
-    return log.result(budgets)
+    rows = held(rows, memory // 2)
+    begin = beginning(rows, neighbours, memory // 2)
+    cosines = project(rows, cores)
+    with progress(budget, "picks", "walking") as bar:
+        log = Log(np.zeros(len(rows), bool), bar)
+        for component in np.flatnonzero(budgets):
+            core = np.ascontiguousarray(cosines[:, component])
+            trail = begin(core, log.used, delta=delta, tolerance=tolerance)
+            order = Order(core, trail.dead)
+            _walk(trail, log, order, int(component), int(budgets[component]), max(FIRST, MOST // rows.dim))
+            log.close(trail)
+        return log.result(budgets)
 
 
-def _walk(
-    trail: Trail,
-    log: Log,
-    order: npt.NDArray[np.int64],
-    links: npt.NDArray[np.integer],
-    component: int,
-    budget: int,
-) -> None:
+def _walk(trail: Trail, log: Log, order: Order, component: int, budget: int, most: int) -> None:
     """Walk one component; `order` has all rows from the closest to the component on."""
-    open_rows = order[~log.used[order]]
-    if not len(open_rows):
-        return
-    row, how = int(open_rows[0]), "anchor"
-    while True:
+    row, how = order.first(), "anchor"
+    while row is not None:
         trail.add(row)
         log.add(row, how, component)
-        if len(trail.members) == budget:
+        if trail.size == budget:
             return
-        near = links[row].astype(np.int64)
-        near = near[near >= 0]
-        found, how = trail.first_fit(near[~log.used[near]]), "local"
-        if found is None:
-            found, how = trail.first_fit(order[~(log.used | trail.refused)[order]]), "fallback"
-        if found is None:
-            return
-        row = found
+        near = (piece for part in trail.nearest() for piece in pieces(part[~trail.dead[part]], FIRST, most))
+        row, how = trail.first_fit(near), "local"
+        if row is None:
+            row, how = trail.first_fit(order.blocks(FIRST, most)), "fallback"
+
+
+def beginning(rows: Vectors, neighbours: Neighbours, memory: int) -> Begin:
+    """The engine for such neighbours, see `gradient_walk`; called, it begins a trail."""
+    if neighbours is None or isinstance(neighbours, int):
+        if neighbours is not None and neighbours < 1:
+            raise UsageError(f"neighbours is {neighbours}; a walk needs at least 1")
+        return partial(ExactTrail, rows, Products(rows, memory), neighbours)
+    return partial(LazyTrail, rows, _checked(neighbours, len(rows)))
+
+
+def check_budget(budget: int, rows: int) -> None:
+    """Refuse a budget that cannot be filled."""
+    if not 1 <= budget <= rows:
+        raise UsageError(f"the budget is {budget}; choose from 1 to the {rows} candidates")
 
 
 def split_budget(budget: int, weights: npt.ArrayLike, parts: int) -> npt.NDArray[np.int64]:
@@ -211,25 +165,7 @@ def split_budget(budget: int, weights: npt.ArrayLike, parts: int) -> npt.NDArray
     return np.asarray(split)
 
 
-def unit_rows(rows: npt.ArrayLike, what: str) -> npt.NDArray[np.float32]:
-    """`rows` as float32 rows of norm 1; the same array, not a copy, if they are that already."""
-    given = np.asarray(rows, np.float32)
-    if given.ndim != 2 or not given.size:
-        raise UsageError(f"{what} must be a matrix with one row each, not an array of shape {given.shape}")
-    norms = np.sqrt(np.einsum("ij,ij->i", given, given))
-    if not (np.isfinite(norms).all() and (norms > 0).all()):
-        bad = int(np.flatnonzero(~(np.isfinite(norms) & (norms > 0)))[0])
-        raise UsageError(f"row {bad} of {what} is zero or not finite and has no direction; leave it out")
-    if np.abs(norms - 1).max() < 1e-5:
-        return given
-    unit = np.empty_like(given)
-    for start in range(0, len(given), _BLOCK):
-        block = slice(start, start + _BLOCK)
-        unit[block] = given[block] / norms[block, None]
-    return unit
-
-
-def checked_neighbours(neighbours: npt.ArrayLike, rows: int) -> npt.NDArray[np.integer]:
+def _checked(neighbours: npt.ArrayLike, rows: int) -> npt.NDArray[np.integer]:
     """`neighbours` as an array of shape (rows, m) with indices from -1 (none) to ``rows - 1``."""
     links: npt.NDArray[np.integer] = np.asarray(neighbours)
     if links.ndim != 2 or len(links) != rows or not np.issubdtype(links.dtype, np.integer):
