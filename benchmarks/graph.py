@@ -41,7 +41,7 @@ from gradstore.graph.vectors import Dense, Float
 
 M = 32
 BLOCK = 1024
-SEARCH = Search(M=16, ef_construction=100, ef=96, keep=4 * M, workers=2)
+SEARCH = Search(M=16, ef_construction=100, ef=128, keep=6 * M, workers=2)
 
 
 class Synthetic:
@@ -255,7 +255,7 @@ def main() -> None:
     parser.add_argument("--dim", type=int, default=1024)
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--memory", type=float, default=4.0, help="GiB")
-    parser.add_argument("--effort", type=int, nargs=2, default=(100, 96), help="ef_construction and ef")
+    parser.add_argument("--effort", type=int, nargs=2, default=(100, 128), help="ef_construction and ef")
     parser.add_argument("--most", type=int, default=100_000)
     parser.add_argument("--folder", type=Path, help="where stores are made, and kept")
     options = parser.parse_args()

@@ -18,7 +18,7 @@ __all__ = ["open_client"]
 CONNECT = 10.0
 """Seconds in which a scheduler must answer."""
 _LOCAL = re.compile(r"local(?::([1-9]\d*))?")
-_ADDRESS = re.compile(r"(tcp|tls)://\S+")
+_ADDRESS = re.compile(r"(?:tcp|tls)://[^\s/]+:(\d{1,5})")
 _SAME = ("python", "dask", "distributed", "gradstore", "numpy")
 """What must be of one version everywhere: tasks are pickled by Dask, and NumPy does the arithmetic."""
 
@@ -43,8 +43,8 @@ def open_client(scheduler: str) -> Iterator[Client]:
     IncompatibleError
         If the cluster runs other versions.
     """
-    local = _LOCAL.fullmatch(scheduler)
-    if not (local or _ADDRESS.fullmatch(scheduler)):
+    local, address = _LOCAL.fullmatch(scheduler), _ADDRESS.fullmatch(scheduler)
+    if not (local or (address and 0 < int(address[1]) < 1 << 16)):
         raise UsageError(
             f"the scheduler is {scheduler!r}; give local, local:N with a number of processes, or an address such as "
             "tcp://HOST:8786"
@@ -55,13 +55,22 @@ def open_client(scheduler: str) -> Iterator[Client]:
         raise UsageError(f"a cluster needs {error.name}: pip install 'gradstore[cluster]'") from error
     if local:
         workers = int(local[1]) if local[1] else None  # one for each processor
-        settings = {"host": "127.0.0.1", "dashboard_address": None, "worker_dashboard_address": None}
+        # No dashboard; its server starts all the same, by default on a port that a second cluster would ask for too.
+        # Its warnings tell of work that was broken off; a worker that dies is told of by an error of ours.
+        settings: dict[str, Any] = {
+            "silence_logs": logging.ERROR,
+            "host": "127.0.0.1",
+            "threads_per_worker": 1,
+        }
+        settings |= {"dashboard_address": "127.0.0.1:0", "scheduler_kwargs": {"dashboard": False}}
         with (
-            LocalCluster(n_workers=workers, threads_per_worker=1, **settings) as cluster,
+            LocalCluster(n_workers=workers, **settings) as cluster,
             Client(cluster, set_as_default=False) as client,
         ):
             yield client
         return
+    if scheduler.startswith("tls:"):
+        _check_certificates()
     # What goes wrong arrives as an exception; Dask would write its traceback to stderr as well.
     logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
     try:
@@ -78,6 +87,23 @@ def open_client(scheduler: str) -> Iterator[Client]:
                 f"the cluster at {scheduler} runs {found}; install one version everywhere"
             )
         yield client
+
+
+def _check_certificates() -> None:
+    """Refuse ``tls://`` without certificates: Dask would fail in the middle of connecting."""
+    from distributed.security import Security
+
+    try:
+        found = Security().get_connection_args("client")["ssl_context"]
+    except OSError as error:  # SSLError is one
+        raise UsageError(
+            f"the certificates that Dask's configuration names cannot be read: {error}"
+        ) from error
+    if found is None:
+        raise UsageError(
+            "tls:// needs certificates, named in Dask's configuration (distributed.comm.tls): "
+            "https://distributed.dask.org/en/stable/tls.html"
+        )
 
 
 def differences(versions: Mapping[str, Any]) -> str:

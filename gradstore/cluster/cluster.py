@@ -52,18 +52,13 @@ class Cluster:
 
 
 @contextmanager
-def open_cluster(
-    scheduler: str | None, store: Store | Location, *, verified: bool = False
-) -> Iterator[Cluster | None]:
-    """A `Cluster` for a ``with`` block, from what the user calls a scheduler; None of None.
+def open_cluster(scheduler: str, store: Store | Location, *, verified: bool = False) -> Iterator[Cluster]:
+    """A `Cluster` for a ``with`` block, from what the user calls a scheduler.
 
     Raises
     ------
     UsageError, GradstoreError, IncompatibleError
         See `open_client`.
     """
-    if scheduler is None:
-        yield None
-        return
     with open_client(scheduler) as client:
         yield Cluster(client, store, verified=verified)

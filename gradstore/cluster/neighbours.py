@@ -83,7 +83,7 @@ def cluster_lists(
         for one in wanted
     ]
     pairs = len(ranges) * (len(ranges) + 1) // 2
-    with progress(pairs, "panels", "exact neighbours") as bar:
+    with progress(pairs, "blocks", "exact neighbours") as bar:
         for (left, right), both in outcomes(client, lists_between, recipe, _pairs(ranges), list(wanted)):
             for rows, found in zip((left, right), both, strict=False):  # a panel with itself has one side
                 place = slice(rows.start, rows.stop)

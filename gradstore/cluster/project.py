@@ -59,7 +59,7 @@ def cluster_project(recipe: Recipe, directions: Float, client: Client, progress:
     rows = max(1, _PIECE // (4 * nodes.dim))
     pieces = [
         client.submit(_piece, np.ascontiguousarray(directions[i : i + rows]), pure=False, retries=RETRIES)
-        for i in range(0, len(directions), rows)
+        for i in range(0, max(1, len(directions)), rows)
     ]
     size = max(1, panel_rows(nodes, client) // TILE) * TILE
     calls = ((start, min(start + size, count)) for start in range(0, count, size))

@@ -33,7 +33,8 @@ def joined(
     vectors : Vectors
         All rows, old and new.
     lists : (neighbours, cosines)
-        Over all rows; what stands in the rows `new` is ignored.
+        Over all rows; what stands in the rows `new` is ignored. Others may list some of these already, with exact
+        cosines.
     new : ndarray of int64
         Ascending.
     wanted : Wanted
@@ -41,7 +42,6 @@ def joined(
     """
     engine, _ = choose_engine(probe(vectors), vectors.widths)
     links, cosines = lists[0].copy(), lists[1].copy()
-    links[np.isin(links, new)] = -1
     is_old = np.ones(len(vectors), bool)
     is_old[new] = False
     panel = TILE * max(1, int(memory // 2 // (TILE * vectors.dim * engine.width)))
@@ -85,6 +85,9 @@ def _admit(vectors: Vectors, lists: Lists, rows: Index, others: Index, wanted: W
     value: Float = np.concatenate([cosines[row, column], exact])
     order = np.lexsort((index, -wanted.sign * value, place))
     place, index, value = place[order], index[order], value[order]
+    fresh = np.ones(len(place), bool)
+    fresh[1:] = (np.diff(place) != 0) | (np.diff(index) != 0)  # not listed already
+    place, index, value = place[fresh], index[fresh], value[fresh]
     rank = ranks(place, len(changed))
     keep = rank < wanted.m
     place, rank = place[keep], rank[keep]

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Compare", "build_graph"]
 
-Compare = Callable[[Nodes, int, Progress], Lists]
-"""Gives the exact lists of m neighbours from elsewhere, such as `gradstore.cluster`."""
+Compare = Callable[[Nodes, Sequence[Wanted], Progress], list[Lists]]
+"""Does the work of `exact_lists` elsewhere, such as `gradstore.cluster.Cluster.lists`."""
 
 
 def build_graph(
@@ -48,7 +48,7 @@ def build_graph(
     seed: int = 0,
     M: int = 16,
     ef_construction: int = 100,
-    ef: int = 96,
+    ef: int = 128,
     sketch: int | None = None,
     fast: bool = False,
     workers: int | None = None,
@@ -93,7 +93,7 @@ def build_graph(
     memory : int
         Bytes that the build may take.
     compare : callable, optional
-        ``compare(nodes, m, progress)`` compares all pairs elsewhere, see `gradstore.cluster`.
+        Compares all pairs elsewhere, see `gradstore.cluster`; rows that are attached are compared here.
     progress, log : callable, optional
         ``progress(total, unit, label)`` gives a bar; ``log(line)`` hears what will be downloaded and done.
 
@@ -110,6 +110,8 @@ def build_graph(
     from gradstore.store import download_note, open_store, write_artifact
 
     opened = open_store(store) if isinstance(store, str | Path) else store
+    if compare is not None and method == "hnsw":
+        raise UsageError("a cluster compares all pairs: leave out HNSW")
     _check(name, neighbours, conflicts, method, sketch, workers)
     train, targets = default_sets(opened, train, targets)
     keys = common_checkpoints(opened, [*train, *targets], checkpoints)
@@ -127,7 +129,8 @@ def build_graph(
     wanted = [Wanted(1, neighbours), *([Wanted(-1, conflicts)] if conflicts else [])]
     before = None if rebuild else lists_so_far(opened, name, nodes, wanted, method)
     if before is not None:
-        log(f"{len(before.new)} rows are attached to graph {name!r}; --rebuild starts over")
+        here = "" if compare is None else ", by this process"
+        log(f"{len(before.new)} rows are attached to graph {name!r}{here}; --rebuild starts over")
         lists = [
             joined(nodes, each, before.new, one, progress, memory=memory)
             for each, one in zip(before.lists, wanted, strict=True)
@@ -135,9 +138,7 @@ def build_graph(
         built = {**before.built, "attached": before.attached + len(before.new)}
         first = originals(nodes)
     elif compare is not None:
-        if method == "hnsw" or conflicts:
-            raise UsageError("a cluster compares all pairs for neighbours: leave out HNSW and conflicts")
-        lists, first = [compare(nodes, neighbours, progress)], originals(nodes)
+        lists, first = compare(nodes, wanted, progress), originals(nodes)
         built = {"method": "exact", "why": "asked for, on a cluster", "settings": {}, "attached": 0}
     else:
         first = originals(nodes)

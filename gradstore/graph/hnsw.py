@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from gradstore.errors import UsageError
 from gradstore.graph.attach import joined
+from gradstore.graph.cached import cached
 from gradstore.graph.candidates import Index, ranks
 from gradstore.graph.exact import MEMORY, Lists, Wanted
 from gradstore.graph.pairs import pair_cosines
@@ -89,6 +90,10 @@ def hnsw_lists(
     """
     points: Vectors = vectors if sketch is None else Dense(sketched(vectors, sketch.basis, progress))
     indexes = list(_built(points, search, progress))
+    taken = index_bytes(len(points), points.dim, search.M) + (
+        0 if sketch is None else 4 * len(points) * points.dim
+    )
+    vectors = cached(vectors, max(0, memory - taken))
     lists, lost = [], np.zeros(len(vectors), bool)
     for each in wanted:
         found, missing = _searched(vectors, points, indexes, each, search, progress)

@@ -18,6 +18,8 @@ from gradstore.graph.vectors import Dense, Vectors
 __all__ = ["Method", "choose_method"]
 
 _SAMPLE = 2048
+_KEPT = 6
+"""Candidates that a sketch proposes for each neighbour; they are compared exactly."""
 _SHORT = 30.0
 """Seconds that an exact build may take before it is worth measuring anything else."""
 _GROWTH = 0.35
@@ -81,7 +83,7 @@ def choose_method(
             return Method("exact", told, search)
         why = told
     chosen = _sketch(vectors, m, search, sketch, memory // 2)
-    keep = search.keep or (4 * m if chosen is not None else m + 8)
+    keep = search.keep or (_KEPT * m if chosen is not None else m + 8)
     return Method("hnsw", why, replace(search, keep=keep), chosen)
 
 
@@ -94,7 +96,7 @@ def _sketch(vectors: Vectors, m: int, search: Search, asked: int | None, room: i
     if asked == 0:
         return None
     sizes = (asked,) if asked else fitting
-    found = choose_sketch(vectors, m, keep=search.keep or 4 * m, seed=search.seed, sizes=sizes)
+    found = choose_sketch(vectors, m, keep=search.keep or _KEPT * m, seed=search.seed, sizes=sizes)
     if found is not None or whole:
         return found
     if not fitting:
@@ -103,7 +105,7 @@ def _sketch(vectors: Vectors, m: int, search: Search, asked: int | None, room: i
             f"an index of {len(vectors):,} rows takes {least / 1e9:.1f} GB at least, and may take {room / 1e9:.1f} GB, "
             "half of the memory: allow more, or compare all pairs, which takes less"
         )
-    return choose_sketch(vectors, m, keep=search.keep or 4 * m, seed=search.seed, sizes=fitting[-1:])
+    return choose_sketch(vectors, m, keep=search.keep or _KEPT * m, seed=search.seed, sizes=fitting[-1:])
 
 
 def _sample(vectors: Vectors) -> Dense:
@@ -130,9 +132,9 @@ def _exact_seconds(vectors: Vectors, m: int, memory: int) -> float:
 
 def _hnsw_seconds(vectors: Vectors, m: int, search: Search) -> float:
     sample = _sample(vectors)
-    sketch = choose_sketch(sample, m, keep=4 * m, seed=search.seed)
+    sketch = choose_sketch(sample, m, keep=_KEPT * m, seed=search.seed)
     started = time.perf_counter()
-    hnsw_lists(sample, [Wanted(1, m)], replace(search, keep=4 * m), sketch)
+    hnsw_lists(sample, [Wanted(1, m)], replace(search, keep=_KEPT * m), sketch)
     spent = time.perf_counter() - started
     times: float = (len(vectors) / len(sample)) ** (1 + _GROWTH)
     return spent * times

@@ -54,7 +54,7 @@ def test_a_sketch_is_as_long_as_asked_for_none_for_nought_and_fits_the_memory() 
     asked = chosen("hnsw", sketch=64)
     assert asked.sketch is not None
     assert asked.sketch.basis.shape == (150, 64)
-    assert asked.search.keep == 40
+    assert asked.search.keep == 60
     assert chosen("hnsw", sketch=0).sketch is None
     assert chosen("hnsw", sketch=0).search.keep == 18
     assert chosen("hnsw", keep=25, sketch=64).search.keep == 25

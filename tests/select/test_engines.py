@@ -19,7 +19,7 @@ from gradstore.select import SelectionContext
 from gradstore.select.g2is import G2IS, Core, WalkResult, gradient_walk, target_walk
 from gradstore.select.g2is.exact import Products
 from gradstore.select.g2is.order import Order
-from gradstore.select.g2is.rows import held, repeated_rows
+from gradstore.select.g2is.rows import repeated_rows
 from gradstore.testing import tiny_context
 
 PRESETS = ("authors", "robust")
@@ -151,16 +151,6 @@ def test_a_walk_reads_a_bounded_number_of_rows_at_once(
     apart = Apart(rows)
     walked(preset, apart, core, links, 60, memory=0, tolerance=0.2, delta=0.8)
     assert apart.most <= 1024
-
-
-def test_rows_are_held_where_they_fit() -> None:
-    apart = Apart(awkward_rows(1, 300, 8))
-    assert held(apart, 300 * 8 * 4) is apart  # in memory already
-    context = tiny_context()
-    assert held(context, 4 * len(context) * context.dim - 1) is context
-    dense = held(context, 4 * len(context) * context.dim)
-    assert isinstance(dense, Dense)
-    np.testing.assert_array_equal(dense.read(0, len(dense)), context.vectors())
 
 
 class Counted:

@@ -11,6 +11,7 @@ import click
 from click.core import ParameterSource
 
 from gradstore_cli import console
+from gradstore_cli.cluster import working_on
 from gradstore_cli.options import (
     Command,
     as_bytes,
@@ -149,13 +150,11 @@ def command(
 @contextmanager
 def projecting_on(scheduler: str | None, store: Store, verified: bool) -> Iterator[Project | None]:
     """What computes similarities on a cluster; None without a scheduler."""
-    if scheduler is None:
-        yield None
-        return
-    from gradstore.cluster import open_cluster
-
     used = False
-    with open_cluster(scheduler, store, verified=verified) as cluster:
+    with working_on(scheduler, store, verified) as cluster:
+        if cluster is None:
+            yield None
+            return
 
         def project(nodes: Nodes, directions: Float, progress: Progress) -> Float:
             nonlocal used

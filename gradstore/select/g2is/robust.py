@@ -7,13 +7,14 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from gradstore.graph.cached import cached
 from gradstore.graph.exact import MEMORY
 from gradstore.graph.vectors import Float, Vectors
 from gradstore.progress import Progress, silent
 from gradstore.select.g2is.core import Core
 from gradstore.select.g2is.order import Order, Rows, pieces
 from gradstore.select.g2is.result import Log, WalkResult
-from gradstore.select.g2is.rows import as_vectors, held, project, repeated_rows
+from gradstore.select.g2is.rows import as_vectors, project, repeated_rows
 from gradstore.select.g2is.trail import Trail
 from gradstore.select.g2is.walk import FIRST, MOST, Neighbours, beginning, check_budget, split_budget
 
@@ -78,7 +79,7 @@ def target_walk(
     rows = as_vectors(train, "train")
     check_budget(budget, len(rows))
     budgets = split_budget(budget, core.weights, len(core.weights))
-    rows = held(rows, memory // 2)
+    rows = cached(rows, memory // 2)
     begin = beginning(rows, neighbours, memory // 2)
     cosines = project(rows, core.directions)
     copies = repeated_rows(rows)

@@ -12,7 +12,7 @@ from gradstore.errors import UsageError
 from gradstore.graph.exact import TILE, tile
 from gradstore.graph.vectors import Dense, Float, Vectors
 
-__all__ = ["as_vectors", "held", "project", "repeated_rows", "unit_rows"]
+__all__ = ["as_vectors", "project", "repeated_rows", "unit_rows"]
 
 _BEGINNING = 64
 """Numbers by which nearly all rows can be told apart."""
@@ -23,17 +23,6 @@ def as_vectors(rows: npt.ArrayLike | Vectors, what: str) -> Vectors:
     if hasattr(rows, "widths"):  # no array has them
         return cast("Vectors", rows)
     return Dense(unit_rows(rows, what))
-
-
-def held(rows: Vectors, memory: int) -> Vectors:
-    """`rows`, in memory if they take at most `memory` bytes there."""
-    if isinstance(rows, Dense) or 4 * len(rows) * rows.dim > memory:
-        return rows
-    dense = np.empty((len(rows), rows.dim), np.float32)
-    for start in range(0, len(rows), TILE):
-        stop = min(start + TILE, len(rows))
-        dense[start:stop] = rows.read(start, stop)
-    return Dense(dense)
 
 
 def project(rows: Vectors, directions: Float) -> Float:

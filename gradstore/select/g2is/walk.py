@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gradstore.errors import UsageError
+from gradstore.graph.cached import cached
 from gradstore.graph.exact import MEMORY
 from gradstore.graph.vectors import Vectors
 from gradstore.progress import Progress, silent
@@ -16,7 +17,7 @@ from gradstore.select.g2is.exact import ExactTrail, Products
 from gradstore.select.g2is.lazy import LazyTrail
 from gradstore.select.g2is.order import Order, pieces
 from gradstore.select.g2is.result import Log, WalkResult
-from gradstore.select.g2is.rows import as_vectors, held, project, unit_rows
+from gradstore.select.g2is.rows import as_vectors, project, unit_rows
 from gradstore.select.g2is.trail import Trail
 
 __all__ = [
@@ -85,7 +86,7 @@ def gradient_walk(
     tolerance : float, default 0.0
         Eq. 5: a cosine below ``-tolerance`` with any member is a conflict.
     memory : int
-        Bytes; rows are held in half of them, or read when they are needed.
+        Bytes; half of them for rows that are kept, others are read when they are needed.
     progress : Progress, optional
         Counts picks.
 
@@ -108,7 +109,7 @@ def gradient_walk(
         raise UsageError(f"components have {cores.shape[1]} dimensions, train rows {rows.dim}")
     check_budget(budget, len(rows))
     budgets = split_budget(budget, weights, len(cores))
-    rows = held(rows, memory // 2)
+    rows = cached(rows, memory // 2)
     begin = beginning(rows, neighbours, memory // 2)
     cosines = project(rows, cores)
     with progress(budget, "picks", "walking") as bar:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import click
 from click.core import ParameterSource
 
 from gradstore_cli import console
+from gradstore_cli.cluster import working_on
 from gradstore_cli.commands.graph.check import summary, text, warn_of
 from gradstore_cli.options import (
     Command,
@@ -25,10 +24,6 @@ from gradstore_cli.options import (
     train_option,
     verify_option,
 )
-
-if TYPE_CHECKING:
-    from gradstore.graph.build import Compare
-    from gradstore.store import Store
 
 
 @click.command(
@@ -111,7 +106,7 @@ if TYPE_CHECKING:
     "--ef",
     type=positive,
     metavar="N",
-    default=96,
+    default=128,
     show_default=True,
     help="Candidates kept while it is searched: more find more neighbours, and take longer.",
 )
@@ -167,12 +162,12 @@ def command(
         graph = load_graph(opened, name)
         quality = stored_quality(opened, graph)
     else:
-        with comparing_on(scheduler, opened, verified) as compare:
+        with working_on(scheduler, opened, verified) as cluster:
             graph = build_graph(
                 opened,
                 **_given(options),
                 method=method or "auto",
-                compare=compare,
+                compare=cluster.lists if cluster else None,
                 progress=console.progress,
                 log=console.log,
             )
@@ -180,20 +175,6 @@ def command(
     found = summary(graph, name, quality, time.monotonic() - started)
     console.emit_json(found) if as_json else console.emit(text(found))
     warn_of(found)
-
-
-@contextmanager
-def comparing_on(scheduler: str | None, store: Store, verified: bool) -> Iterator[Compare | None]:
-    """What compares all pairs on a cluster; None without a scheduler."""
-    if scheduler is None:
-        yield None
-        return
-    from gradstore.cluster import Recipe, cluster_neighbours, open_client
-
-    with open_client(scheduler) as client:
-        yield lambda nodes, m, progress: cluster_neighbours(
-            Recipe.of(store, nodes, verified=verified), m, client, progress
-        )
 
 
 def _given(options: dict[str, Any]) -> dict[str, Any]:
