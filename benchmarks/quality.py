@@ -4,8 +4,8 @@
         [--fraction 0.01] [--epochs 4] [--test-rows 300] [--choice less ...] [--json FILE]
 
 For each target and each choice: select, train a fresh LoRA adapter of the base model on the picks, and take the mean
-loss of test rows. A choice is ``SELECTOR[@DIRECTION][:NAME=VALUE,…]``, such as ``less@precond:aggregate=mean``; one
-with a direction uses the graph of that name.
+loss of test rows. A choice is ``SELECTOR[@DIRECTION][/GRAPH][:NAME=VALUE,…]``, such as ``less@precond:aggregate=mean``;
+the graph is that of the direction's name, or ``default``.
 Everything runs through the public functions; a trained adapter's loss is read from an extraction of the test rows.
 """
 
@@ -46,6 +46,7 @@ def tuned_loss(
     store: Path, model: str, choice: str, target: str, test: Path, options: argparse.Namespace
 ) -> float:
     selection, _, rest = choice.partition(":")
+    selection, _, graph = selection.partition("/")
     selector, _, direction = selection.partition("@")
     params = dict(pair.split("=") for pair in rest.split(",") if pair)
     with tempfile.TemporaryDirectory() as folder:
@@ -57,7 +58,7 @@ def tuned_loss(
             budget=options.fraction,
             params=params,
             direction=direction or None,
-            graph=direction or "default",
+            graph=graph or direction or "default",
             seed=options.seed,
             name="quality",
         )
@@ -81,7 +82,7 @@ def main() -> None:
     parser.add_argument("store", type=Path)
     parser.add_argument("--model", required=True)
     parser.add_argument("--test", action="append", required=True, metavar="TARGET=FILE")
-    parser.add_argument("--choice", action="append", metavar="SELECTOR[@DIRECTION][:NAME=VALUE,…]")
+    parser.add_argument("--choice", action="append", metavar="SELECTOR[@DIRECTION][/GRAPH][:NAME=VALUE,…]")
     parser.add_argument("--fraction", type=float, default=0.01)
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--test-rows", type=int, default=300)

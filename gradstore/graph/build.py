@@ -147,7 +147,13 @@ def build_graph(
     links, cosines = lists[0]
     directions = {part.datasets[0].name: part.direction for part in nodes.parts}
     quality = graph_quality(
-        nodes, links, cosines, seed=seed, copies=int((first != np.arange(len(nodes))).sum())
+        nodes,
+        links,
+        cosines,
+        conflicts=lists[1] if conflicts else None,
+        seed=seed,
+        copies=int((first != np.arange(len(nodes))).sum()),
+        progress=progress,
     )
     arrays = {"neighbours": links, "cosines": cosines, "rows": nodes.rows}
     if conflicts:

@@ -9,15 +9,16 @@ import numpy as np
 import numpy.typing as npt
 
 from gradstore.errors import UsageError
-from gradstore.graph.exact import nearest_to
+from gradstore.graph.exact import Lists, Wanted, listed_among
 from gradstore.graph.links import components, in_degrees
 from gradstore.graph.vectors import Float, Vectors
+from gradstore.progress import Progress, silent
 
 if TYPE_CHECKING:
     from gradstore.graph.graph import Graph
     from gradstore.store import Store
 
-__all__ = ["GOOD_RECALL", "graph_quality", "interval", "measured_recall", "stored_quality"]
+__all__ = ["GOOD_RECALL", "graph_quality", "interval", "stored_quality"]
 
 GOOD_RECALL = 0.95
 """Recall below which a walk over the graph picks clearly other rows than over an exact one (docs/graph.md)."""
@@ -37,10 +38,12 @@ def graph_quality(
     neighbours: Links,
     cosines: Float,
     *,
+    conflicts: Lists | None = None,
     seed: int = 0,
     sample: int = SAMPLE,
     noise: float | None = None,
     copies: int | None = None,
+    progress: Progress = silent,
 ) -> dict[str, Any]:
     """Figures that tell whether to trust a graph, as JSON values.
 
@@ -54,6 +57,8 @@ def graph_quality(
         Listed neighbours, -1 behind the last one.
     cosines : ndarray of float32, shape (n, m)
         Their cosines.
+    conflicts : (conflicts, cosines), optional
+        Lists of the most negative cosines.
     seed : int, default 0
         Draws the rows.
     sample : int, default 1000
@@ -69,6 +74,7 @@ def graph_quality(
     dict
         - ``recall``: share of the true neighbours of the drawn rows that are listed; ``recall_low``, ``recall_high``:
           its 95 % interval (see `interval`); ``rows``: rows drawn;
+        - ``conflict_recall``: the same share of the true conflicts; None without conflicts;
         - ``cosine_error``: largest difference of a drawn row's listed cosine from that of the two rows;
         - ``in_degree_median``, ``in_degree_max``: rows that list a row; ``unlisted_share``: rows that nobody lists;
         - ``components``, ``largest_component``: parts that no link connects, and rows in the largest;
@@ -80,7 +86,7 @@ def graph_quality(
     rows = _drawn(len(neighbours), seed, sample)
     points = vectors.take(rows)
     true_cosines = _listed_cosines(vectors, points, neighbours[rows])
-    shares = _found(vectors, rows, neighbours, true_cosines)
+    shares = _found(vectors, rows, neighbours, true_cosines, 1, progress)
     recall = float(shares.mean()) if len(shares) else 1.0
     low, high = interval(shares, len(neighbours), neighbours.shape[1])
     upper = np.triu_indices(len(points), 1)
@@ -92,6 +98,7 @@ def graph_quality(
         "recall": recall,
         "recall_low": low,
         "recall_high": high,
+        "conflict_recall": _conflict_recall(vectors, rows, points, conflicts, progress),
         "rows": len(rows),
         "cosine_error": float(np.abs(cosines[rows] - true_cosines).max(initial=0)),
         "in_degree_median": float(np.median(degrees)) if len(degrees) else 0.0,
@@ -108,7 +115,9 @@ def graph_quality(
     }
 
 
-def stored_quality(store: Store, graph: Graph, *, seed: int = 1, sample: int = SAMPLE) -> dict[str, Any]:
+def stored_quality(
+    store: Store, graph: Graph, *, seed: int = 1, sample: int = SAMPLE, progress: Progress = silent
+) -> dict[str, Any]:
     """`graph_quality` of a stored graph, measured again on the rows that the store holds.
 
     Parameters
@@ -148,37 +157,13 @@ def stored_quality(store: Store, graph: Graph, *, seed: int = 1, sample: int = S
         nodes,
         graph.neighbours,
         graph.cosines,
+        conflicts=(graph.conflicts, graph.conflict_cosines),
         seed=seed,
         sample=sample,
         noise=kept.get("noise"),
         copies=kept.get("copies"),
+        progress=progress,
     )
-
-
-def measured_recall(
-    vectors: Vectors, neighbours: Links, cosines: Float, *, seed: int, sample: int = SAMPLE
-) -> float:
-    """Share of the true nearest neighbours that a graph lists, over random rows.
-
-    A listed neighbour counts if its cosine reaches that of the true m-th neighbour (less 1e-6, the rounding of
-    float32): of equally near rows any will do.
-
-    Parameters
-    ----------
-    vectors : Vectors
-        Unit rows of all nodes.
-    neighbours : ndarray of int32, shape (n, m)
-        Listed neighbours, -1 behind the last one.
-    cosines : ndarray of float32, shape (n, m)
-        Their cosines.
-    seed : int
-        Draws the rows.
-    sample : int, default 1000
-        Rows to check, at most n.
-    """
-    rows = _drawn(len(neighbours), seed, sample)
-    shares = _found(vectors, rows, neighbours, cosines[rows])
-    return float(shares.mean()) if len(shares) else 1.0
 
 
 def interval(shares: npt.NDArray[np.float64], count: int, m: int) -> tuple[float, float]:
@@ -212,14 +197,30 @@ def _drawn(count: int, seed: int, sample: int) -> Index:
     return np.sort(np.random.default_rng(seed).choice(count, min(sample, count), replace=False))
 
 
-def _found(vectors: Vectors, rows: Index, neighbours: Links, cosines: Float) -> npt.NDArray[np.float64]:
-    """Share of the true neighbours of each of `rows` that it lists; `cosines` are those of the listed ones."""
-    expected = min(neighbours.shape[1], len(neighbours) - 1)
+def _found(
+    vectors: Vectors, rows: Index, lists: Links, cosines: Float, sign: int, progress: Progress
+) -> npt.NDArray[np.float64]:
+    """Share of the true neighbours of each of `rows` that it lists; `cosines` are those of the listed ones.
+
+    A listed row counts if its cosine reaches that of the true m-th one (less 1e-6, the rounding of float32): of equally
+    near rows any will do.
+    """
+    expected = min(lists.shape[1], len(lists) - 1)
     if expected < 1:
         return np.ones(len(rows))
-    _, true = nearest_to(vectors, rows, expected)
-    found = (neighbours[rows] >= 0) & (cosines >= true[:, -1:] - _TIE)
+    _, true = listed_among(vectors, rows, Wanted(sign, expected), progress=progress)
+    found = (lists[rows] >= 0) & (sign * cosines >= sign * true[:, -1:] - _TIE)
     return np.asarray(found.sum(axis=1) / expected, np.float64)
+
+
+def _conflict_recall(
+    vectors: Vectors, rows: Index, points: Float, conflicts: Lists | None, progress: Progress
+) -> float | None:
+    if conflicts is None or not conflicts[0].shape[1]:
+        return None
+    cosines = _listed_cosines(vectors, points, conflicts[0][rows])
+    shares = _found(vectors, rows, conflicts[0], cosines, -1, progress)
+    return float(shares.mean()) if len(shares) else 1.0
 
 
 def _listed_cosines(vectors: Vectors, points: Float, listed: Links) -> Float:

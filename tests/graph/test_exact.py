@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from gradstore.graph import Nodes, Part, exact, exact_neighbours
 from gradstore.graph.exact import nearest_to
-from gradstore.graph.quality import measured_recall
+from gradstore.graph.quality import graph_quality
 from gradstore.testing import ArrayDataset
 
 
@@ -106,10 +106,10 @@ def test_neighbours_of_some_rows_are_those_of_all_rows() -> None:
 def test_recall_counts_equally_near_rows_as_found_and_padding_as_lost() -> None:
     nodes = nodes_of(np.repeat(np.random.default_rng(5).standard_normal((30, 8)), 3, axis=0))
     found, cosines = exact_neighbours(nodes, 5)
-    assert measured_recall(nodes, found, cosines, seed=0) == 1.0
+    assert graph_quality(nodes, found, cosines)["recall"] == 1.0
     halved = found.copy()
     halved[:, 2:] = -1
-    assert measured_recall(nodes, halved, cosines, seed=0) == pytest.approx(0.4)
+    assert graph_quality(nodes, halved, cosines)["recall"] == pytest.approx(0.4)
     far = nodes_of(np.eye(40))  # the true neighbours are orthogonal: a padding 0 must not pass for one
     nothing = np.full((40, 3), -1, np.int32)
-    assert measured_recall(far, nothing, np.zeros((40, 3), np.float32), seed=0) == 0.0
+    assert graph_quality(far, nothing, np.zeros((40, 3), np.float32))["recall"] == 0.0

@@ -160,7 +160,7 @@ def command(
     name, started = options["name"], time.monotonic()
     if check:
         graph = load_graph(opened, name)
-        quality = stored_quality(opened, graph)
+        quality = stored_quality(opened, graph, progress=console.progress)
     else:
         with working_on(scheduler, opened, verified) as cluster:
             graph = build_graph(

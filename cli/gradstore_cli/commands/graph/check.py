@@ -42,7 +42,9 @@ def text(found: dict[str, Any]) -> str:
             "graph": found["name"],
             "nodes": console.count(nodes),
             "edges": f"{console.count(found['edges'])} ({found['neighbours']} a node)",
-            "conflicts": f"{found['conflicts']} a node" if found["conflicts"] else "",
+            "conflicts": f"{found['conflicts']} a node, recall {quality['conflict_recall']:.4f}"
+            if found["conflicts"]
+            else "",
             "attached": f"{console.count(found['attached'])} rows since it was built"
             if found["attached"]
             else "",
@@ -70,6 +72,11 @@ def warn_of(found: dict[str, Any]) -> None:
         console.warn(
             f"recall {quality['recall']:.3f} is below {GOOD_RECALL}: a walk over this graph picks other rows than over "
             f"an exact one; {_HELPS.get(found['method'], 'build it again')}"
+        )
+    if quality["conflict_recall"] is not None and quality["conflict_recall"] < GOOD_RECALL:
+        console.warn(
+            f"recall of conflicts {quality['conflict_recall']:.3f} is below {GOOD_RECALL}: rows more contrary than "
+            f"those listed were missed; {_HELPS.get(found['method'], 'build it again')}"
         )
     if quality["cosine_error"] > WRONG:
         console.warn(
