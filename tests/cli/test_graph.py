@@ -219,7 +219,8 @@ def test_rows_cannot_drive_the_terminal(run, built: Path, tmp_path: Path) -> Non
 
 def test_every_figure_has_a_line() -> None:
     quality = {
-        "recall": 0.9, "recall_low": 0.88, "recall_high": 0.92, "conflict_recall": None, "rows": 1000, "cosine_error": 0.0,
+        "recall": 0.9, "recall_low": 0.88, "recall_high": 0.92, "rows": 1000, "cosine_error": 0.0,
+        "conflict_recall": 0.875,
         "in_degree_median": 3.0, "in_degree_max": 4321, "unlisted_share": 0.25, "components": 2,
         "largest_component": 90_000, "negative_pairs": 0.5, "negative_links": 0.0, "noise": 0.0221,
         "noise_pairs": 0.9, "noise_links": 0.125, "copies": 12,
@@ -234,7 +235,7 @@ def test_every_figure_has_a_line() -> None:
     assert shown["components"] == "2, the largest of 90,000 rows"
     assert shown["noise"] == "12.5 % of the edges, 90.0 % of random pairs, within ±0.0221"
     assert shown["copies"] == "12 rows are exact copies of others"
-    assert shown["conflicts"] == "8 a node"
+    assert shown["conflicts"] == "8 a node, recall 0.8750"
 
 
 def test_the_defaults_are_those_of_the_library() -> None:
