@@ -16,7 +16,8 @@ from gradstore.sharing.sending import checked
 from gradstore.sharing.shipment import SealedFolder, Shipment
 from gradstore.storage.location import given_options
 from gradstore.store.identity import identity_document
-from gradstore.store.layout import CHECKPOINTS, FORMAT, MANIFEST, METADATA, bytes_text, group_document
+from gradstore.store.layout import CHECKPOINTS, MANIFEST, METADATA, bytes_text, group_document
+from gradstore.store.root import root_document
 from gradstore.store.store import open_store
 
 __all__ = ["HubApi", "HubPlace", "hub_warnings", "largest_folders", "push_to_hub"]
@@ -199,7 +200,7 @@ def _git_identifier(data: bytes) -> str:
 
 def _groups(goods: Shipment) -> Iterator[tuple[str, bytes]]:
     """Groups above what is sent; those that are there stay as they are."""
-    yield METADATA, group_document({"format": FORMAT})
+    yield METADATA, root_document()
     for place in dict.fromkeys([CHECKPOINTS, *(each.kind for each in goods.artefacts)]):
         yield f"{place}/{METADATA}", group_document()
     for checkpoint in goods.checkpoints:

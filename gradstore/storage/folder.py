@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Protocol, Self
 
@@ -105,6 +105,17 @@ class Folder(ABC):
         StoreWriteError
             If the system refuses.
         """
+
+    def put_all(self, objects: Mapping[str, bytes]) -> None:
+        """Publish objects in any order.
+
+        Raises
+        ------
+        StoreWriteError
+            If the system refuses; some of them may be published.
+        """
+        for name, data in objects.items():
+            self.put(name, data)
 
     @abstractmethod
     def create(self, name: str, data: bytes) -> None:

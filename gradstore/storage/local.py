@@ -6,7 +6,8 @@ import errno
 import os
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -27,12 +28,13 @@ def _sync_folder(path: Path) -> None:
         os.close(handle)
 
 
-def _make_folder(path: Path) -> None:
+def _make_folder(path: Path) -> list[Path]:
+    """Create a folder and its parents; which folders have got a new entry that is not durable yet."""
     if path.is_dir():
-        return
-    _make_folder(path.parent)
+        return []
+    changed = _make_folder(path.parent)
     path.mkdir(exist_ok=True)
-    _sync_folder(path.parent)
+    return [*changed, path.parent]
 
 
 def _status(path: Path) -> os.stat_result | None:
@@ -55,6 +57,27 @@ def _reading(path: Path) -> Iterator[None]:
                 f"{path} is a link that goes in a circle: restore it from a copy of the store"
             ) from None
         raise GradstoreError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def _temporary(path: Path) -> Path:
+    return path.with_name(f".{path.name}.tmp")
+
+
+def _write_temporary(path: Path, data: bytes) -> None:
+    """Make the bytes of an object durable, not yet under its name."""
+    with writing(path), _temporary(path).open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _publish(path: Path, data: bytes) -> None:
+    with writing(path):
+        try:
+            _temporary(path).replace(path)
+        except FileNotFoundError:  # published by another machine, which used our temporary file
+            if not path.is_file() or path.read_bytes() != data:
+                raise
 
 
 class LocalFolder(Folder):
@@ -163,34 +186,49 @@ class LocalFolder(Folder):
     def put(self, name: str, data: bytes) -> None:
         """Publish an object: a reader sees the old bytes or all the new ones, and they survive a power cut.
 
-        The temporary file's name is fixed, so that what a killed run leaves is overwritten by the next. On one machine
+        Raises
+        ------
+        StoreWriteError
+            If the system refuses.
+        """
+        self.put_all({name: data})
+
+    def put_all(self, objects: Mapping[str, bytes]) -> None:
+        """Publish objects, and wait for the disk as if they were one: files first, then the folders that name them.
+
+        A temporary file's name is fixed, so that what a killed run leaves is overwritten by the next. On one machine
         a lock sees to it that no two processes publish one object at a time; on a file system whose locks do not
         reach other machines they may, and then both must bring the same bytes.
 
         Raises
         ------
         StoreWriteError
-            If the system refuses.
+            If the system refuses; some of them may be published.
         """
-        path = self.locate(name)
-        temporary = path.with_name(f".{path.name}.tmp")
-        with writing(path):
-            _make_folder(path.parent)
-            try:
-                with temporary.open("wb") as file:
-                    file.write(data)
-                    file.flush()
-                    os.fsync(file.fileno())
-                try:
-                    temporary.replace(path)
-                except FileNotFoundError:  # published by another machine, which used our temporary file
-                    if not path.is_file() or path.read_bytes() != data:
-                        raise
-            except OSError:
+        files = {self.locate(name): data for name, data in objects.items()}
+        changed: list[Path] = []
+        for path in files:
+            with writing(path):
+                changed += [*_make_folder(path.parent), path.parent]
+        try:
+            if len(files) > 1:
+                with ThreadPoolExecutor(
+                    len(files)
+                ) as threads:  # they wait for one turn of the disk, not for several
+                    list(threads.map(_write_temporary, files, files.values()))
+            else:
+                for path, data in files.items():
+                    _write_temporary(path, data)
+            for path, data in files.items():
+                _publish(path, data)
+        except StoreWriteError:
+            for path in files:
                 with suppress(OSError):
-                    temporary.unlink()
-                raise
-            _sync_folder(path.parent)
+                    _temporary(path).unlink()
+            raise
+        for folder in dict.fromkeys(reversed(changed)):  # what lies deepest first
+            with writing(folder):
+                _sync_folder(folder)
 
     def create(self, name: str, data: bytes) -> None:
         """Publish an object that is never changed; a lock keeps other processes of this machine away meanwhile.
@@ -212,7 +250,8 @@ class LocalFolder(Folder):
         """Create this folder and its parents, durably."""
         path = self.locate()
         with writing(path):
-            _make_folder(path)
+            for folder in _make_folder(path):
+                _sync_folder(folder)
 
     def replace(self, fresh: str, name: str) -> None:
         """Rename a folder, after moving the one in its place out of the way."""

@@ -15,32 +15,30 @@ from gradstore.store.columns import packed, utf8
 from gradstore.store.encodings import encoding, row_norms
 from gradstore.store.fidelity import fidelity, sampled
 from gradstore.store.layout import CONTENT_BYTES
-from gradstore.store.manifest import Entry
 from gradstore.store.parts import Part
 from gradstore.store.settings import Settings, VectorSettings
 
-__all__ = ["Piece", "check_block", "coded", "columns_part", "encoded"]
+__all__ = ["Piece", "checked_norms", "coded", "columns_part", "encoded"]
 
-_SAFE = np.float32(1e30)
-"""Rows of smaller numbers have a norm that float32 has, however many they are."""
+Norms = npt.NDArray[np.float32]
 
 
 class Piece(NamedTuple):
-    """A chunk of one direction, ready to be published."""
+    """A chunk of one direction, ready to be published; its part lacks the objects' checksums."""
 
     direction: str
     objects: Mapping[str, bytes]
     part: Part
 
 
-def check_block(
+def checked_norms(
     block: GradientBlock,
     rows: int,
     vectors: Mapping[str, VectorSettings],
     needed: Collection[str],
     what: str,
-) -> None:
-    """Refuse a block that does not fit its chunk, or holds numbers that are none.
+) -> dict[str, Norms]:
+    """Norms of a block's rows, by direction; refuse one that does not fit its chunk, or holds numbers that are none.
 
     Parameters
     ----------
@@ -69,6 +67,7 @@ def check_block(
         )
     if not set(needed) <= set(block.gradients) <= set(vectors):
         raise UsageError(f"{what} needs the directions {', '.join(needed)}, not {', '.join(block.gradients)}")
+    norms = {}
     for direction, gradients in block.gradients.items():
         shape = (rows, vectors[direction].dim)
         if gradients.shape != shape or gradients.dtype != np.float32:
@@ -76,20 +75,13 @@ def check_block(
                 f"{what}, {direction}: gradients are float32 of shape {shape}, "
                 f"not {gradients.dtype} of shape {gradients.shape}"
             )
-        bad = block.valid & ~_finite(gradients)
+        norms[direction] = row_norms(gradients)
+        bad = block.valid & ~np.isfinite(norms[direction])  # a row with a number that is none has no norm
         if bad.any():
             raise UsageError(
                 f"{what}, {direction}: row {block.ids[int(bad.argmax())]!r} is valid but not finite"
             )
-
-
-def _finite(rows: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
-    """Whether the norm of each row is a number that float32 has."""
-    largest = np.maximum(rows.max(axis=1), -rows.min(axis=1))
-    doubtful = ~(largest < _SAFE)  # NaN too
-    fine = np.ones(len(rows), np.bool_)
-    fine[doubtful] = np.isfinite(row_norms(rows[doubtful]))
-    return fine
+    return norms
 
 
 def columns_part(block: GradientBlock) -> Part:
@@ -114,13 +106,19 @@ def columns_part(block: GradientBlock) -> Part:
 
 
 def encoded(
-    block: GradientBlock, direction: str, vectors: VectorSettings, settings: Settings, chunk: int
+    block: GradientBlock,
+    direction: str,
+    norms: Norms,
+    vectors: VectorSettings,
+    settings: Settings,
+    chunk: int,
 ) -> Piece:
     """The chunk of one direction; rows of invalid examples become zero."""
     kind = encoding(vectors.encoding)
     rows = block.gradients[direction]
     if not block.valid.all():
         rows = np.where(block.valid[:, None], rows, np.float32(0))
+        norms = np.where(block.valid, norms, np.float32(0))
     codes, scale = kind.encode(rows)
     measured = None
     if scale is not None and chunk == 0:
@@ -128,7 +126,7 @@ def encoded(
         measured = fidelity(
             rows[some], kind.decode(codes[some], scale[some], vectors.dim), np.ones(len(some), np.bool_)
         )
-    return coded(direction, vectors.gradient(settings), chunk, codes, row_norms(rows), scale, measured)
+    return coded(direction, vectors.gradient(settings), chunk, codes, norms, scale, measured)
 
 
 def coded(
@@ -136,11 +134,11 @@ def coded(
     spec: ArraySpec,
     chunk: int,
     codes: npt.NDArray[Any],
-    norm: npt.NDArray[np.float32],
+    norms: Norms,
     scale: npt.NDArray[np.float32] | None,
     measured: Mapping[str, Any] | None,
 ) -> Piece:
     """The chunk of one direction from its codes and what is kept of each row beside them."""
-    name, data = f"gradient/{spec.key(chunk)}", encode_chunk(spec, codes)
-    arrays = {"norm": norm} if scale is None else {"norm": norm, "scale": scale}
-    return Piece(direction, {name: data}, Part(arrays, {name: Entry.of(data)}, measured))
+    arrays = {"norm": norms} if scale is None else {"norm": norms, "scale": scale}
+    name = f"gradient/{spec.key(chunk)}"
+    return Piece(direction, {name: encode_chunk(spec, codes)}, Part(arrays, fidelity=measured))

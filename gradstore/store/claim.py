@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Self
 
@@ -12,9 +13,10 @@ import numpy.typing as npt
 from gradstore.errors import UsageError
 from gradstore.records import GradientBlock
 from gradstore.storage import Lock
-from gradstore.store.blocks import Piece, check_block, columns_part, encoded
+from gradstore.store.blocks import Piece, checked_norms, columns_part, encoded
 from gradstore.store.folder import DatasetFolder
-from gradstore.store.parts import Part, is_finished, write_part
+from gradstore.store.manifest import Entry
+from gradstore.store.parts import Part, is_finished, part_bytes, part_path
 
 __all__ = ["Claim"]
 
@@ -67,29 +69,38 @@ class Claim:
         StoreWriteError
             If the system refuses; finished chunks stay finished.
         """
-        check_block(block, len(self.rows), self._dataset.vectors, self.directions, self._what)
+        settings, vectors = self._dataset.settings, self._dataset.vectors
+        norms = checked_norms(block, len(self.rows), vectors, self.directions, self._what)
         if self.valid is not None:
             # A row may have an embedding and no gradient, and is then found out when the gradients are added.
             block = replace(block, valid=block.valid & self.valid)
-        settings, vectors = self._dataset.settings, self._dataset.vectors
         self.put(
             columns_part(block),
-            (encoded(block, name, vectors[name], settings, self.chunk) for name in self.directions),
+            (
+                encoded(block, name, norms[name], vectors[name], settings, self.chunk)
+                for name in self.directions
+            ),
         )
 
     def put(self, columns: Part, pieces: Iterable[Piece]) -> None:
-        """Publish columns, then each direction's objects and its part; what is there already is left as it is."""
+        """Publish columns, and each direction's objects and then its part; what is there already is left as it is.
+
+        A part goes with the next direction's objects, so that the disk is waited for once for both.
+        """
         if self._lock is None:
             raise UsageError(f"{self._what}: the claim on it is released")
-        if not is_finished(self._dataset.folder, self.chunk):
-            write_part(self._dataset.folder, self.chunk, columns)
-        for piece in pieces:
-            folder = self._dataset.of(piece.direction)
-            if is_finished(folder, self.chunk):
-                continue  # by a machine that our locks do not reach
-            for name, data in piece.objects.items():
-                folder.put(name, data)
-            write_part(folder, self.chunk, piece.part)
+        folder, part = self._dataset.folder, part_path(self.chunk)
+        ready = {} if is_finished(folder, self.chunk) else {part: part_bytes(columns)}
+        with ThreadPoolExecutor(1) as thread:
+            for piece in pieces:
+                if is_finished(self._dataset.of(piece.direction), self.chunk):
+                    continue  # by a machine that our locks do not reach
+                sums = {name: thread.submit(Entry.of, data) for name, data in piece.objects.items()}
+                objects = {f"{piece.direction}/{name}": data for name, data in piece.objects.items()}
+                folder.put_all({**ready, **objects})
+                known = {name: each.result() for name, each in sums.items()}
+                ready = {f"{piece.direction}/{part}": part_bytes(replace(piece.part, objects=known))}
+        folder.put_all(ready)
 
     def release(self) -> None:
         """Let others have the chunk."""

@@ -8,7 +8,8 @@ from gradstore.errors import IncompatibleError, UsageError
 from gradstore.records import CheckpointIdentity
 from gradstore.storage import open_folder
 from gradstore.store.identity import identity_document
-from gradstore.store.layout import CHECKPOINTS, FORMAT, LOCK, METADATA, group_document
+from gradstore.store.layout import CHECKPOINTS, LOCK, METADATA, group_document
+from gradstore.store.root import root_document
 from gradstore.store.store import Store, open_store
 
 __all__ = ["check_comparable", "create_store", "join_checkpoint"]
@@ -35,7 +36,7 @@ def create_store(path: str | os.PathLike[str]) -> Store:
             raise UsageError(f"{folder} exists and is no gradstore store: choose another path")
         with folder.lock(LOCK):
             if folder.get(METADATA) is None:
-                folder.put(METADATA, group_document({"format": FORMAT}))
+                folder.put(METADATA, root_document())
     return open_store(path)
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from gradstore.errors import IncompleteError, UsageError
 from gradstore.storage import Location, open_folder
-from gradstore.store.base import MEMBER, Base, Pins
+from gradstore.store.base import Base, Pins
 from gradstore.store.identity import comparability
-from gradstore.store.layout import FORMAT, LOCK, METADATA, group_document
+from gradstore.store.layout import LOCK, METADATA
+from gradstore.store.root import root_document
 from gradstore.store.store import Store, open_store
 
 __all__ = ["new_store"]
@@ -38,13 +37,11 @@ def new_store(location: Location, *, on: Location | None = None) -> Store:
     folder = open_folder(location)
     if folder.names() or (folder.path is not None and folder.path.exists() and not folder.path.is_dir()):
         raise UsageError(f"{folder} exists: choose another path")
-    members: dict[str, Any] = {"format": FORMAT}
-    if on is not None:
-        if folder.path is None:
-            raise UsageError(f"{folder}: an overlay is a folder on this machine; choose a path")
-        members |= {MEMBER: _base(str(folder), on).member()}
+    if on is not None and folder.path is None:
+        raise UsageError(f"{folder}: an overlay is a folder on this machine; choose a path")
+    root = root_document(_base(str(folder), on).member() if on is not None else None)
     with folder.lock(LOCK, f"another process makes {folder}: wait for it to end"):
-        folder.put(METADATA, group_document(members))
+        folder.put(METADATA, root)
     return open_store(location)
 
 

@@ -47,8 +47,13 @@ _SLAB = 1 << 18
 def row_lengths(rows: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
     """Euclidean norm of each row in float64, shape (n,)."""
     squares = np.empty(len(rows))
-    for slab in slabs(*rows.shape):
-        wide = rows[slab].astype(np.float64)
+    spans = list(slabs(*rows.shape))
+    room = np.empty(
+        (spans[0].stop if spans else 0, rows.shape[1])
+    )  # fresh memory for each would cost more than the sums
+    for slab in spans:
+        wide = room[: len(rows[slab])]
+        np.copyto(wide, rows[slab])
         squares[slab] = np.einsum("ij,ij->i", wide, wide)
     return np.sqrt(squares)
 

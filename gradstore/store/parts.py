@@ -28,9 +28,9 @@ __all__ = [
     "check_part",
     "finished",
     "is_finished",
+    "part_bytes",
     "part_path",
     "read_part",
-    "write_part",
 ]
 
 COLUMN_ARRAYS = (
@@ -79,8 +79,8 @@ def is_finished(folder: Folder, chunk: int) -> bool:
     return folder.size(part_path(chunk)) is not None or is_sealed(folder)
 
 
-def write_part(folder: Folder, chunk: int, part: Part) -> None:
-    """Publish a part: this finishes the chunk."""
+def part_bytes(part: Part) -> bytes:
+    """The file of a part; once it is published, the chunk is finished."""
     notes = {
         "objects": {name: list(entry) for name, entry in part.objects.items()},
         "fidelity": part.fidelity,
@@ -91,7 +91,7 @@ def write_part(folder: Folder, chunk: int, part: Part) -> None:
         allow_pickle=False,
         **{**part.arrays, _NOTES: np.frombuffer(canonical_json(notes), dtype=np.uint8)},
     )
-    folder.put(part_path(chunk), buffer.getvalue())
+    return buffer.getvalue()
 
 
 def read_part(folder: Folder, chunk: int, names: Collection[str], rows: int) -> Part | None:

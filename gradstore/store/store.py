@@ -19,11 +19,9 @@ from gradstore.store.layout import (
     MANIFEST,
     METADATA,
     is_name,
-    parse_group,
-    read_document,
 )
-from gradstore.store.manifest import check_format
 from gradstore.store.overview import dataset_info, overview, unfinished_info
+from gradstore.store.root import read_root
 
 __all__ = ["Store", "open_store"]
 
@@ -255,29 +253,16 @@ def open_store(location: Location, *, verified: bool = False) -> Store:
         If its ``zarr.json`` is damaged.
     """
     folder = open_folder(location)
-    ours = _root(folder)
+    ours = read_root(folder)
     if ours is None:
         raise StoreNotFoundError(f"there is no gradstore store at {folder}")
     base = read_base(ours, folder)
     if base is not None:
-        theirs = _root(base.folder)
+        theirs = read_root(base.folder)
         if theirs is None:
             raise StoreNotFoundError(f"{folder} lies on {base.folder}, and there is no gradstore store there")
         base.check_root(theirs)
     return Store(folder, base=base, verified=verified)
-
-
-def _root(folder: Folder) -> dict[str, Any] | None:
-    """What a store's root says; None if there is no root."""
-    data = read_document(folder, METADATA)
-    if data is None:
-        return None
-    where = folder.where(METADATA)
-    ours = parse_group(data, where)
-    if "format" not in ours:
-        raise StoreNotFoundError(f"{folder} is a Zarr group but no gradstore store")
-    check_format(ours["format"], where)
-    return ours
 
 
 def _is_group(folder: Folder, place: str) -> bool:

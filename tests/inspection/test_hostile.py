@@ -125,7 +125,7 @@ def test_a_part_cannot_make_a_merge_write_elsewhere(
     from gradstore.sharing import merge
     from gradstore.storage import LocalFolder
     from gradstore.store.manifest import Entry
-    from gradstore.store.parts import Part, write_part
+    from gradstore.store.parts import Part, part_bytes, part_path
 
     folder = scratch.path / "checkpoints/step-1/begun/sgd"
     with np.load(folder / "parts/1.npz") as archive:
@@ -136,7 +136,7 @@ def test_a_part_cannot_make_a_merge_write_elsewhere(
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(before or b"evil")
         entry = Entry.of(target.read_bytes())
-        write_part(LocalFolder(folder), 1, Part(arrays, {name: entry}))
+        LocalFolder(folder).put(part_path(1), part_bytes(Part(arrays, {name: entry})))
         out = tmp_path / name.replace("/", "-")
         with pytest.raises(CorruptError, match="it speaks of other objects than its own"):
             merge(out, [scratch.path])

@@ -6,13 +6,15 @@ import hashlib
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import gradstore
-from gradstore.errors import CorruptError, IncompatibleError, StoreNotFoundError, UsageError
+from gradstore.errors import CorruptError, GradstoreError, IncompatibleError, StoreNotFoundError, UsageError
 from gradstore.inspection import verify
+from gradstore.records import canonical_json, digest
 from gradstore.store import new_store, open_store, read_artifact, write_artifact
 
 
@@ -161,11 +163,39 @@ def test_without_its_base_an_overlay_says_so(base: Path, mine: Path) -> None:
 
 @pytest.mark.parametrize("member", [1, {"url": 3}, {"url": "x", "checkpoints": [], "datasets": {}}])
 def test_a_damaged_base_member_is_corrupt(mine: Path, member: object) -> None:
-    document = json.loads((mine / "zarr.json").read_text())
-    document["attributes"]["gradstore"]["base"] = member
+    document = root_of(mine)
+    ours = {"format": 1, "base": member}
+    document["attributes"]["gradstore"] = {**ours, "digest": digest(canonical_json(ours))}
     (mine / "zarr.json").write_text(json.dumps(document))
     with pytest.raises(CorruptError, match="names no base"):
         open_store(mine)
+
+
+def root_of(path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((path / "zarr.json").read_text())
+    return found
+
+
+def test_no_bit_of_an_overlay_s_root_flips_unnoticed(mine: Path) -> None:
+    """Not even in the name of a member: one that is not known would pass for a newer one."""
+    data = (mine / "zarr.json").read_bytes()
+    for place in range(len(data)):
+        for bit in range(8):
+            (mine / "zarr.json").write_bytes(
+                data[:place] + bytes([data[place] ^ 1 << bit]) + data[place + 1 :]
+            )
+            with pytest.raises(GradstoreError):
+                verify(mine)
+
+
+def test_a_member_of_a_later_version_is_tolerated_if_the_digest_covers_it(mine: Path) -> None:
+    document = root_of(mine)
+    ours = document["attributes"]["gradstore"]
+    ours["later"] = 1
+    del ours["digest"]
+    ours["digest"] = digest(canonical_json(ours))
+    (mine / "zarr.json").write_text(json.dumps(document))
+    assert open_store(mine).datasets() == ("gsm8k", "pool")
 
 
 def test_artefacts_of_the_overlay_go_before_those_of_the_base(base: Path, mine: Path) -> None:
