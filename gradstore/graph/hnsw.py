@@ -26,6 +26,8 @@ __all__ = ["Search", "hnsw_lists", "index_bytes"]
 _BATCH = 1024
 _SHARD_ROWS = 65_536
 _SHARDS = 4
+_WORK = 1 << 28
+"""Bytes that rows take while they are compared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,7 @@ def hnsw_lists(
     rows and seed give the same lists for any number of workers. A row is searched in every shard; the best of what
     is found is compared exactly. Rows that the search for themselves does not reach are linked exactly.
 
-    Memory: hnswlib holds all points (`index_bytes`).
+    Memory: hnswlib holds all points (`index_bytes`); what is left of `memory` keeps rows that were compared.
 
     Parameters
     ----------
@@ -90,10 +92,7 @@ def hnsw_lists(
     """
     points: Vectors = vectors if sketch is None else Dense(sketched(vectors, sketch.basis, progress))
     indexes = list(_built(points, search, progress))
-    taken = index_bytes(len(points), points.dim, search.M) + (
-        0 if sketch is None else 4 * len(points) * points.dim
-    )
-    vectors = cached(vectors, max(0, memory - taken))
+    vectors = cached(vectors, max(0, memory - _taken(points, wanted, search, sketch)))
     lists, lost = [], np.zeros(len(vectors), bool)
     for each in wanted:
         found, missing = _searched(vectors, points, indexes, each, search, progress)
@@ -107,6 +106,13 @@ def hnsw_lists(
             for found, each in zip(lists, wanted, strict=True)
         ]
     return lists, len(unreachable)
+
+
+def _taken(points: Vectors, wanted: Sequence[Wanted], search: Search, sketch: Sketch | None) -> int:
+    """Memory of the index, its sketches, the lists and what is worked on."""
+    lists = sum(8 * each.m for each in wanted)
+    sketches = 0 if sketch is None else 4 * points.dim
+    return index_bytes(len(points), points.dim, search.M) + len(points) * (lists + sketches) + _WORK
 
 
 def index_bytes(rows: int, size: int, M: int) -> int:
