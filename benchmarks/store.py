@@ -29,7 +29,8 @@ import gradstore
 from gradstore.graph.nodes import Nodes
 from gradstore.graph.sets import open_nodes
 from gradstore.records import CheckpointIdentity, GradientBlock, ProjectionSpec
-from gradstore.select.context import SelectionContext, Target
+from gradstore.select.context import SelectionContext
+from gradstore.select.target import Target
 from gradstore.store import Dataset, DatasetWriter
 from gradstore.store.manifest import Entry
 
@@ -201,7 +202,7 @@ def huge(folder: Path, rows: int, dim: int) -> Path:
 
 def seal(place: Path, writer: DatasetWriter, spec: Any, chunks: int) -> None:
     from gradstore.store.identity import comparability
-    from gradstore.store.manifest import Recorder
+    from gradstore.store.recorder import Recorder
 
     recorder = Recorder(writer.dataset.folder)
     recorder.keep("zarr.json")

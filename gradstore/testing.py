@@ -19,9 +19,10 @@ import numpy.typing as npt
 from gradstore.graph.exact import exact_neighbours
 from gradstore.graph.nodes import Nodes, Part
 from gradstore.records import CheckpointIdentity, Selection, digest
-from gradstore.select.context import SelectionContext, Target
+from gradstore.select.context import SelectionContext
 from gradstore.select.params import parameters, settings
 from gradstore.select.protocol import Selector
+from gradstore.select.target import Target
 
 if TYPE_CHECKING:
     from gradstore.store import Dataset, Store

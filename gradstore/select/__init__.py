@@ -8,11 +8,12 @@ from types import ModuleType
 from typing import Any
 
 from gradstore.select import g2is
-from gradstore.select.context import SelectionContext, Target
+from gradstore.select.context import SelectionContext
 from gradstore.select.picked import Picked
 from gradstore.select.protocol import Selector
 from gradstore.select.resolve import SelectorInfo, resolve, selectors
 from gradstore.select.run import select
+from gradstore.select.target import Target
 
 __all__ = [
     "Picked",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -14,82 +13,14 @@ from gradstore.errors import UsageError
 from gradstore.graph.exact import MEMORY, TILE, exact_neighbours, tile
 from gradstore.graph.nodes import Nodes
 from gradstore.progress import Progress, silent
+from gradstore.select.centred import Centred
+from gradstore.select.target import Target
 
-__all__ = ["Project", "SelectionContext", "Target"]
+__all__ = ["Project", "SelectionContext"]
 
 Float = npt.NDArray[np.float32]
 Project = Callable[[Nodes, Float, Progress], Float]
 """Gives the inner products of nodes with directions from elsewhere, such as `gradstore.cluster`."""
-
-
-@dataclass(frozen=True)
-class Target:
-    """The rows to select for.
-
-    Parameters
-    ----------
-    name : str
-    nodes : Nodes
-        Valid rows of the target set.
-    """
-
-    name: str
-    nodes: Nodes
-
-    @property
-    def ids(self) -> npt.NDArray[np.object_]:
-        """Row ids."""
-        return self.nodes.ids
-
-    @property
-    def subtasks(self) -> npt.NDArray[np.object_]:
-        """Subtask of each row; LESS scores each on its own."""
-        return self.nodes.column("subtasks")
-
-    @cached_property
-    def vectors(self) -> Float:
-        """Unit vectors, shape (n, dim): comparable with those of the candidates."""
-        return self.nodes.take(np.arange(len(self.nodes)))
-
-    @cached_property
-    def raw(self) -> Float:
-        """Rows as they are stored, not normalised, each checkpoint's part times the root of its weight."""
-        return self.nodes.take_raw(np.arange(len(self.nodes))) * self.nodes.scale
-
-    def unit(self, rows: Float) -> Float:
-        """Copies of `rows` (means of `raw`, say), normalised and weighted like `vectors`."""
-        return self.nodes.unit(rows.copy())
-
-    def groups(self) -> list[npt.NDArray[np.int64]]:
-        """Rows of each subtask."""
-        return [np.flatnonzero(self.subtasks == name) for name in sorted(set(self.subtasks))]
-
-
-class _Centred:
-    """Vectors without the mean they share, normalised again."""
-
-    def __init__(self, nodes: Nodes, mean: Float) -> None:
-        self._nodes = nodes
-        self._mean = mean
-        self.dim, self.widths = nodes.dim, nodes.widths
-
-    def __len__(self) -> int:
-        return len(self._nodes)
-
-    def blocks(self) -> Iterator[tuple[int, Float]]:
-        for start, block in self._nodes.blocks():
-            yield start, self._centre(block)
-
-    def read(self, start: int, stop: int) -> Float:
-        return self._centre(self._nodes.read(start, stop))
-
-    def take(self, nodes: npt.ArrayLike) -> Float:
-        return self._centre(self._nodes.take(nodes))
-
-    def _centre(self, block: Float) -> Float:
-        block -= self._mean
-        block /= np.maximum(np.linalg.norm(block, axis=1, keepdims=True), np.float32(1e-12))
-        return block
 
 
 class SelectionContext:
@@ -146,7 +77,7 @@ class SelectionContext:
         before_vectors: Callable[[], object] = lambda: None,
     ) -> None:
         self._nodes = nodes
-        self._read: Nodes | _Centred = nodes
+        self._read: Nodes | Centred = nodes
         self._before_vectors = before_vectors
         self._target = target
         self._graph = graph
@@ -208,7 +139,7 @@ class SelectionContext:
         return self._graph()
 
     @cached_property
-    def _vectors(self) -> Nodes | _Centred:
+    def _vectors(self) -> Nodes | Centred:
         self._before_vectors()
         return self._read
 
@@ -281,7 +212,7 @@ class SelectionContext:
             memory=self.memory,
             progress=self.progress,
         )
-        vectors = _Centred(self._nodes, (total / len(self)).astype(np.float32))
+        vectors = Centred(self._nodes, (total / len(self)).astype(np.float32))
         centred._read = vectors
         centred._graph = lambda: exact_neighbours(vectors, _NEIGHBOURS, self.progress, memory=self.memory)[0]
         return centred

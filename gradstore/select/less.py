@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from gradstore.records import Selection
-from gradstore.select.context import SelectionContext, Target
+from gradstore.select.context import SelectionContext
+from gradstore.select.target import Target
 
 __all__ = ["Less"]
 

@@ -18,11 +18,12 @@ from gradstore.graph.origin import rebuild_command
 from gradstore.graph.sets import default_sets, open_nodes
 from gradstore.progress import Log, Progress, silent, unheard
 from gradstore.records import Selection
-from gradstore.select.context import Project, SelectionContext, Target
+from gradstore.select.context import Project, SelectionContext
 from gradstore.select.params import settings
 from gradstore.select.picked import Picked
 from gradstore.select.protocol import Selector
 from gradstore.select.resolve import resolve
+from gradstore.select.target import Target
 
 if TYPE_CHECKING:
     from gradstore.store import Store
