@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Protocol, Self
 
@@ -106,16 +106,17 @@ class Folder(ABC):
             If the system refuses.
         """
 
-    def put_all(self, objects: Mapping[str, bytes]) -> None:
-        """Publish objects in any order.
+    def put_in_order(self, groups: Iterable[Mapping[str, bytes]]) -> None:
+        """Publish groups of objects, each group when the one before it is durable; objects of a group in any order.
 
         Raises
         ------
         StoreWriteError
-            If the system refuses; some of them may be published.
+            If the system refuses; some objects may be published, and none before those of an earlier group.
         """
-        for name, data in objects.items():
-            self.put(name, data)
+        for group in groups:
+            for name, data in group.items():
+                self.put(name, data)
 
     @abstractmethod
     def create(self, name: str, data: bytes) -> None:

@@ -6,35 +6,17 @@ import errno
 import os
 import shutil
 import stat
-from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from gradstore.errors import CorruptError, GradstoreError, StoreWriteError
+from gradstore.storage.disk import Disk, sync_folder
 from gradstore.storage.folder import Entry, Folder
 from gradstore.storage.lock import FileLock
 from gradstore.storage.writing import writing
 
 __all__ = ["LocalFolder"]
-
-
-def _sync_folder(path: Path) -> None:
-    """Make the entries of a folder durable; without it a rename may be lost with the power."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _make_folder(path: Path) -> list[Path]:
-    """Create a folder and its parents; which folders have got a new entry that is not durable yet."""
-    if path.is_dir():
-        return []
-    changed = _make_folder(path.parent)
-    path.mkdir(exist_ok=True)
-    return [*changed, path.parent]
 
 
 def _status(path: Path) -> os.stat_result | None:
@@ -59,27 +41,6 @@ def _reading(path: Path) -> Iterator[None]:
         raise GradstoreError(f"cannot read {path}: {error.strerror or error}") from error
 
 
-def _temporary(path: Path) -> Path:
-    return path.with_name(f".{path.name}.tmp")
-
-
-def _write_temporary(path: Path, data: bytes) -> None:
-    """Make the bytes of an object durable, not yet under its name."""
-    with writing(path), _temporary(path).open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _publish(path: Path, data: bytes) -> None:
-    with writing(path):
-        try:
-            _temporary(path).replace(path)
-        except FileNotFoundError:  # published by another machine, which used our temporary file
-            if not path.is_file() or path.read_bytes() != data:
-                raise
-
-
 class LocalFolder(Folder):
     """A folder on this machine, or on a file system that it has mounted.
 
@@ -89,11 +50,14 @@ class LocalFolder(Folder):
         The folder; need not exist.
     boundary : Path, optional
         Resolved folder that no symbolic link may leave: the store.
+    disk : Disk, optional
+        What publishes in the store.
     """
 
-    def __init__(self, root: Path, boundary: Path | None = None) -> None:
+    def __init__(self, root: Path, boundary: Path | None = None, disk: Disk | None = None) -> None:
         self.root = root
         self.boundary = boundary or root.resolve()
+        self._disk = disk or Disk(root)
 
     def __str__(self) -> str:
         return str(self.root)
@@ -110,7 +74,7 @@ class LocalFolder(Folder):
 
     def at(self, name: str) -> LocalFolder:
         """A folder inside this one."""
-        return LocalFolder(self.root / name, self.boundary)
+        return LocalFolder(self.root / name, self.boundary, self._disk)
 
     def locate(self, name: str = "") -> Path:
         """Where an object is or would be.
@@ -186,49 +150,25 @@ class LocalFolder(Folder):
     def put(self, name: str, data: bytes) -> None:
         """Publish an object: a reader sees the old bytes or all the new ones, and they survive a power cut.
 
+        On one machine a lock sees to it that no two processes publish one object at a time; on a file system whose
+        locks do not reach other machines they may, and then both must bring the same bytes.
+
         Raises
         ------
         StoreWriteError
             If the system refuses.
         """
-        self.put_all({name: data})
+        self.put_in_order([{name: data}])
 
-    def put_all(self, objects: Mapping[str, bytes]) -> None:
-        """Publish objects, and wait for the disk as if they were one: files first, then the folders that name them.
-
-        A temporary file's name is fixed, so that what a killed run leaves is overwritten by the next. On one machine
-        a lock sees to it that no two processes publish one object at a time; on a file system whose locks do not
-        reach other machines they may, and then both must bring the same bytes.
+    def put_in_order(self, groups: Iterable[Mapping[str, bytes]]) -> None:
+        """Publish groups of objects, each group when the one before it is durable.
 
         Raises
         ------
         StoreWriteError
-            If the system refuses; some of them may be published.
+            If the system refuses; some objects may be published, and none before those of an earlier group.
         """
-        files = {self.locate(name): data for name, data in objects.items()}
-        changed: list[Path] = []
-        for path in files:
-            with writing(path):
-                changed += [*_make_folder(path.parent), path.parent]
-        try:
-            if len(files) > 1:
-                with ThreadPoolExecutor(
-                    len(files)
-                ) as threads:  # they wait for one turn of the disk, not for several
-                    list(threads.map(_write_temporary, files, files.values()))
-            else:
-                for path, data in files.items():
-                    _write_temporary(path, data)
-            for path, data in files.items():
-                _publish(path, data)
-        except StoreWriteError:
-            for path in files:
-                with suppress(OSError):
-                    _temporary(path).unlink()
-            raise
-        for folder in dict.fromkeys(reversed(changed)):  # what lies deepest first
-            with writing(folder):
-                _sync_folder(folder)
+        self._disk.publish({self.locate(name): data for name, data in each.items()} for each in groups)
 
     def create(self, name: str, data: bytes) -> None:
         """Publish an object that is never changed; a lock keeps other processes of this machine away meanwhile.
@@ -248,10 +188,7 @@ class LocalFolder(Folder):
 
     def make(self) -> None:
         """Create this folder and its parents, durably."""
-        path = self.locate()
-        with writing(path):
-            for folder in _make_folder(path):
-                _sync_folder(folder)
+        self._disk.make(self.locate())
 
     def replace(self, fresh: str, name: str) -> None:
         """Rename a folder, after moving the one in its place out of the way."""
@@ -266,7 +203,8 @@ class LocalFolder(Folder):
         source, target = self.locate(old), self.locate(new)
         with writing(target):
             source.replace(target)
-            _sync_folder(target.parent)
+        self._disk.forget()
+        sync_folder(target.parent)
 
     def delete(self, name: str) -> None:
         """Remove an object or a whole folder; nothing happens if there is none."""
@@ -278,7 +216,8 @@ class LocalFolder(Folder):
                 path.unlink()
             else:
                 return
-            _sync_folder(path.parent)
+        self._disk.forget()
+        sync_folder(path.parent)
 
     def lock(self, name: str, busy: str | None = None) -> FileLock:
         """Take a lock; if another process has it, wait, or fail with the message `busy`."""

@@ -13,7 +13,8 @@ from gradstore.registry import unknown_name
 from gradstore.store.arrays import DTYPES
 from gradstore.store.columns import read_strings, write_strings
 from gradstore.store.layout import ARTEFACTS, LOCK, METADATA, check_name, group_document, is_name, plain_json
-from gradstore.store.manifest import Recorder, Sealed, read_manifest
+from gradstore.store.manifest import Sealed, read_manifest
+from gradstore.store.recorder import Recorder
 from gradstore.store.store import Store
 
 __all__ = ["Artifact", "read_artifact", "write_artifact"]

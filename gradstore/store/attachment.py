@@ -8,7 +8,8 @@ from pathlib import Path
 from gradstore.errors import CorruptError, StoreNotFoundError, UsageError
 from gradstore.storage import Folder
 from gradstore.store.layout import ADAPTER, CHECKPOINTS, LOCK
-from gradstore.store.manifest import Recorder, Sealed, is_sealed, read_manifest
+from gradstore.store.manifest import Sealed, is_sealed, read_manifest
+from gradstore.store.recorder import Recorder
 from gradstore.store.store import Store
 
 __all__ = ["ADAPTER_FILES", "carries_adapter", "embed_adapter", "unpack_adapter"]

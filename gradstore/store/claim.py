@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Self
 
@@ -83,24 +82,23 @@ class Claim:
         )
 
     def put(self, columns: Part, pieces: Iterable[Piece]) -> None:
-        """Publish columns, and each direction's objects and then its part; what is there already is left as it is.
-
-        A part goes with the next direction's objects, so that the disk is waited for once for both.
-        """
+        """Publish columns, and each direction's objects and then its part; what is there already is left as it is."""
         if self._lock is None:
             raise UsageError(f"{self._what}: the claim on it is released")
         folder, part = self._dataset.folder, part_path(self.chunk)
-        ready = {} if is_finished(folder, self.chunk) else {part: part_bytes(columns)}
-        with ThreadPoolExecutor(1) as thread:
-            for piece in pieces:
-                if is_finished(self._dataset.of(piece.direction), self.chunk):
-                    continue  # by a machine that our locks do not reach
-                sums = {name: thread.submit(Entry.of, data) for name, data in piece.objects.items()}
-                objects = {f"{piece.direction}/{name}": data for name, data in piece.objects.items()}
-                folder.put_all({**ready, **objects})
-                known = {name: each.result() for name, each in sums.items()}
-                ready = {f"{piece.direction}/{part}": part_bytes(replace(piece.part, objects=known))}
-        folder.put_all(ready)
+        first = {} if is_finished(folder, self.chunk) else {part: part_bytes(columns)}
+        for piece in pieces:
+            if is_finished(self._dataset.of(piece.direction), self.chunk):
+                continue  # by a machine that our locks do not reach
+            folder.put_in_order(self._steps(first, piece))
+            first = {}
+        folder.put_in_order([first])
+
+    def _steps(self, first: Mapping[str, bytes], piece: Piece) -> Iterator[Mapping[str, bytes]]:
+        """What is published of a direction, one after the other."""
+        yield {**first, **{f"{piece.direction}/{name}": data for name, data in piece.objects.items()}}
+        known = {name: Entry.of(data) for name, data in piece.objects.items()}  # while the disk is at work
+        yield {f"{piece.direction}/{part_path(self.chunk)}": part_bytes(replace(piece.part, objects=known))}
 
     def release(self) -> None:
         """Let others have the chunk."""

@@ -12,7 +12,8 @@ import numpy.typing as npt
 from gradstore.errors import UsageError
 from gradstore.store.arrays import ArraySpec, encode_chunk
 from gradstore.store.layout import METADATA, group_document
-from gradstore.store.manifest import Recorder, Sealed
+from gradstore.store.manifest import Sealed
+from gradstore.store.recorder import Recorder
 
 __all__ = [
     "ArrayStream",

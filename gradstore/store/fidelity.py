@@ -41,9 +41,12 @@ def _ranks(values: npt.NDArray[Any]) -> Scores:
 
 def _pair_cosines(rows: npt.NDArray[np.float32]) -> Scores:
     """Cosines of all pairs in order, to a step of 2⁻⁴⁰: equal ones are equal however a machine sums."""
-    unit = rows.astype(np.float64)
-    unit /= np.maximum(np.linalg.norm(unit, axis=1, keepdims=True), np.finfo(np.float64).tiny)
-    return np.rint((unit @ unit.T)[np.triu_indices(len(rows), k=1)] / _STEP) * _STEP
+    wide = rows.astype(np.float64)
+    products = wide @ wide.T
+    lengths = np.sqrt(products.diagonal())
+    lengths[lengths == 0] = 1
+    cosines = products / lengths / lengths[:, None]
+    return np.rint(cosines[np.triu_indices(len(rows), k=1)] / _STEP) * _STEP
 
 
 def sampled(valid: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:

@@ -21,16 +21,13 @@ from gradstore.store.arrays import (
     LARGEST_OBJECT,
     ArraySpec,
     decode_chunk,
-    encode_chunk,
     parse_array,
-    rows_per_chunk,
 )
 from gradstore.store.layout import FORMAT, MANIFEST, METADATA, parse_group, parse_json, read_document
 
 __all__ = [
     "Entry",
     "Manifest",
-    "Recorder",
     "Sealed",
     "check_counts",
     "check_format",
@@ -168,53 +165,6 @@ def check_counts(manifest: Manifest, rows: int, where: object) -> None:
 
 def _short(name: str) -> str:
     return repr(name if len(name) <= 80 else f"{name[:77]}…")
-
-
-class Recorder:
-    """Publishes objects in a folder and remembers what the manifest must say of them."""
-
-    def __init__(self, folder: Folder) -> None:
-        self.folder = folder
-        self.objects: dict[str, Entry] = {}
-
-    def put(self, name: str, data: bytes) -> None:
-        """Publish an object."""
-        self.folder.put(name, data)
-        self.objects[name] = Entry.of(data)
-
-    def ensure(self, name: str, data: bytes) -> None:
-        """Publish an object unless it is there with these bytes."""
-        if self.folder.get(name) != data:
-            self.folder.put(name, data)
-        self.objects[name] = Entry.of(data)
-
-    def keep(self, name: str) -> None:
-        """Record an object that was published before.
-
-        Raises
-        ------
-        CorruptError
-            If it is gone.
-        """
-        data = self.folder.get(name)
-        if data is None:
-            raise CorruptError(f"{self.folder.where(name)} is gone: run the same command again")
-        self.objects[name] = Entry.of(data)
-
-    def put_array(self, name: str, values: npt.NDArray[Any]) -> None:
-        """Publish a whole array in chunks of 8 MiB."""
-        row_bytes = values[:1].nbytes
-        spec = ArraySpec(values.shape, rows_per_chunk(len(values), row_bytes), values.dtype.name)
-        for index in range(spec.chunks):
-            rows = spec.rows(index)
-            self.put(f"{name}/{spec.key(index)}", encode_chunk(spec, values[rows.start : rows.stop]))
-        self.put(f"{name}/{METADATA}", spec.document())
-
-    def seal(self, **facts: Any) -> Manifest:
-        """Publish the manifest; it is never changed."""
-        manifest = Manifest(dict(sorted(self.objects.items())), facts)
-        self.folder.create(MANIFEST, manifest.to_bytes())
-        return manifest
 
 
 class Sealed:

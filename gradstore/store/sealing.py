@@ -9,8 +9,9 @@ from gradstore.errors import CorruptError
 from gradstore.store.columns import ArrayStream, StringStream
 from gradstore.store.folder import DatasetFolder, tidy
 from gradstore.store.layout import COLUMNS, METADATA, NUMBER_COLUMNS, STRING_COLUMNS
-from gradstore.store.manifest import Recorder, is_sealed, read_manifest
+from gradstore.store.manifest import is_sealed, read_manifest
 from gradstore.store.parts import COLUMN_ARRAYS, Part, finished, part_path, read_part
+from gradstore.store.recorder import Recorder
 
 __all__ = ["seal_finished"]
 
