@@ -62,7 +62,7 @@ def joined(
                     values = product if wanted.sign > 0 else -product
                     values[block[:, None] == nodes] = -np.inf
                     best.offer(values, nodes, error)
-                    column, row = np.nonzero(values >= worst - np.float32(error))
+                    column, row = np.nonzero(values >= _floor(worst, values, wanted.m, error))
                     rows.append(nodes[row])
                     others.append(block[column])
                 _admit(vectors, (links, cosines), np.concatenate(rows), np.concatenate(others), wanted)
@@ -70,6 +70,16 @@ def joined(
             for block, _, best in held:
                 links[block], cosines[block] = finished(wanted, [best])
     return links, cosines
+
+
+def _floor(worst: Float, values: Float, m: int, error: float) -> Float:
+    """What of `values` could enter each column's list that ends with `worst`; lists with room take the m best."""
+    floor: Float = worst - np.float32(error)
+    short = np.flatnonzero(np.isneginf(worst))
+    if len(short) and len(values) > m:
+        best = -np.partition(-values[:, short], m - 1, axis=0)[m - 1]
+        floor[short] = best - np.float32(2 * error)
+    return floor
 
 
 def _admit(vectors: Vectors, lists: Lists, rows: Index, others: Index, wanted: Wanted) -> None:

@@ -100,11 +100,17 @@ class Int8:
     def multiply(self, left: Loaded, right: Loaded) -> Float:  # noqa: D102
         import torch
 
-        total = None
-        for (a, s), (b, t) in zip(left.data, right.data, strict=True):
-            product = torch._int_mm(a, b.T).to(torch.float32).mul_(t.T).mul_(s)
-            total = product if total is None else total.add_(product)
-        found: Float = total.numpy() if total is not None else np.zeros((0, 0), np.float32)
+        # Products lie in NumPy's memory: torch asks for aligned memory, which glibc before 2.38 does not use again
+        # while anything small lives beside it, so that a long run would grow by every product.
+        shape = (len(left.data[0][0]), len(right.data[0][0]))
+        found, sums = np.empty(shape, np.float32), torch.from_numpy(np.empty(shape, np.int32))
+        total = torch.from_numpy(found)
+        for k, ((a, s), (b, t)) in enumerate(zip(left.data, right.data, strict=True)):
+            torch._int_mm(a, b.T, out=sums)
+            if k:
+                total.add_(sums.to(torch.float32).mul_(t.T).mul_(s))
+            else:
+                total.copy_(sums).mul_(t.T).mul_(s)
         return found
 
 
