@@ -184,7 +184,8 @@ def descent_part(vectors: Dense, rounds: int) -> None:
 
 
 BUILD = """
-import json, resource, sys, time
+import json, sys, time
+from pathlib import Path
 import gradstore
 settings = json.loads(sys.argv[2])
 started, spent = time.monotonic(), time.process_time()
@@ -193,7 +194,8 @@ print(json.dumps({
     "seconds": time.monotonic() - started,
     "cpu": time.process_time() - spent,
     "recall": graph.recall,
-    "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
+    # Not ru_maxrss, which begins with what the parent process held.
+    "peak": int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) / 2**20,
     **graph.attributes["settings"],
 }))
 """
