@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 
 from gradstore.graph import attach, exact
 from gradstore.graph.attach import joined
+from gradstore.graph.candidates import Index
 from gradstore.graph.distinct import Distinct, expanded, originals
 from gradstore.graph.exact import Lists, Wanted, exact_lists, nearest_between, nearest_to
 from gradstore.graph.pairs import pair_cosines
 from gradstore.graph.products import Float32, choose_engine, engines
-from gradstore.graph.vectors import Dense, Float
+from gradstore.graph.vectors import Dense, Float, Vectors
 from tests.graph.vectors import as_stored, random_rows, sorted_all
 
 BOTH = [Wanted(1, 7), Wanted(-1, 5)]
@@ -130,6 +131,29 @@ def test_rows_that_are_attached_stand_where_a_full_build_puts_them(
             links[old], cosines[old] = np.where(found >= 0, old[found], -1), values
         for memory in (1, 1 << 30):
             assert same(joined(vectors, (links, cosines), new, wanted, memory=memory), whole)
+
+
+@pytest.mark.parametrize("wanted", BOTH)
+def test_lists_with_room_are_offered_the_best_of_the_new_rows_and_not_all(
+    wanted: Wanted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vectors = Dense(random_rows(600, 40))
+    new = np.arange(200, 600)
+    offered = []
+
+    def admit(vectors: Vectors, lists: Lists, rows: Index, others: Index, wanted: Wanted) -> None:
+        offered.append(len(rows))
+        admitted(vectors, lists, rows, others, wanted)
+
+    admitted = attach._admit
+    monkeypatch.setattr(attach, "_admit", admit)
+    monkeypatch.setattr(attach, "TILE", 400)
+    empty = np.full((600, wanted.m), -1, np.int32), np.zeros((600, wanted.m), np.float32)
+    links, cosines = joined(vectors, empty, new, wanted)
+    assert 200 * wanted.m <= sum(offered) < 2 * 200 * wanted.m, "of 200 × 400"
+    true = wanted.sign * np.sort(wanted.sign * (vectors.read(0, 200) @ vectors.take(new).T), axis=1)[:, ::-1]
+    np.testing.assert_allclose(cosines[:200], true[:, : wanted.m], atol=2e-6)
+    assert (links[:200] >= 200).all()
 
 
 @given(st.integers(0, 10**6), st.integers(1, 60), st.integers(1, 6))
