@@ -1,32 +1,62 @@
 """What a selection is worth: train on it, and look at the loss on the target's held-out rows.
 
-    python benchmarks/quality.py STORE --model BASE --test gsm8k=gsm8k_test.jsonl [--test bbh=bbh_test.jsonl.gz]
-        [--fraction 0.01] [--epochs 4] [--test-rows 300] [--choice less ...] [--json FILE]
+    python benchmarks/quality.py STORE --model BASE --test gsm8k=gsm8k_test.jsonl --test bbh=bbh_test.jsonl.gz \
+        --results FILE.jsonl [--fraction 0.01] [--steps 128] [--lr 3e-4] [--seeds 5] [--choice less …]
 
-For each target and each choice: select, train a fresh LoRA adapter of the base model on the picks, and take the mean
-loss of test rows. A choice is ``SELECTOR[@DIRECTION][/GRAPH][:NAME=VALUE,…]``, such as ``less@precond:aggregate=mean``;
-the graph is that of the direction's name, or ``default``.
-Everything runs through the public functions; a trained adapter's loss is read from an extraction of the test rows.
+For each seed, each choice and each target: select, train a fresh LoRA adapter of the base model on the picks for the
+same number of steps of 16 rows, and take the mean loss of the target's test rows. The seed decides the selector's
+draws, the adapter's first values and the order of the rows. Every result is a line of the results file; what is in
+it already is not done again, so that the benchmark may be stopped, and continued by several processes (--part 1/2).
+
+A choice is ``SELECTOR[@DIRECTION][/GRAPH][:NAME=VALUE,…]``, such as ``less@precond:aggregate=mean``; the graph is
+``exact`` unless named. ``base`` is the model without training, ``all`` the whole pool. Everything runs through the
+public functions; a trained adapter's loss is read from an extraction of the test rows.
 """
 
 from __future__ import annotations
 
 import argparse
 import gzip
+import itertools
 import json
+import random
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 import gradstore
 
-CHOICES = ("random", "less:aggregate=mean", "less", "g2is:preset=authors", "g2is")
-TRAINING = {"lr": 1e-3, "lora_r": 8, "lora_alpha": 16, "batch_size": 16, "max_length": 1024}
+CHOICES = (
+    "random",
+    "less:aggregate=mean",
+    "round-robin",
+    "g2is",
+    "g2is:preset=authors",
+    "rds",
+    "less",
+    "bids",
+    "gist",
+    "tsds",
+    "d2",
+    "round-robin@precond",
+    "less@precond:aggregate=mean",
+    "round-robin@sgd",
+    "less@sgd:aggregate=mean",
+    "g2is@precond",
+    "round-robin:center=true",
+    "less:aggregate=mean,center=true",
+    "tagcos",
+    "all",
+)
+NO_TARGET = ("random", "tagcos", "all", "base")
+BATCH = 16
+TRAINING: dict[str, Any] = {"lora_r": 8, "lora_alpha": 16, "batch_size": BATCH, "max_length": 1024}
 
 
-def head(path: Path, rows: int, into: Path) -> Path:
-    """The first rows of a jsonl file, or evenly spread ones where the file is sorted by subtask."""
+def spread(path: Path, rows: int, into: Path) -> Path:
+    """Evenly spread rows of a jsonl file."""
     read = gzip.open if path.suffix == ".gz" else open
     with read(path, "rt", encoding="utf-8") as file:
         lines = file.readlines()
@@ -42,37 +72,65 @@ def loss_of(checkpoint: Path, test: Path, folder: Path) -> float:
     return float(np.mean(stored.loss[stored.valid]))
 
 
-def tuned_loss(
-    store: Path, model: str, choice: str, target: str, test: Path, options: argparse.Namespace
-) -> float:
+def chosen_rows(options: argparse.Namespace, choice: str, target: str, seed: int) -> list[dict[str, Any]]:
     selection, _, rest = choice.partition(":")
     selection, _, graph = selection.partition("/")
     selector, _, direction = selection.partition("@")
-    params = dict(pair.split("=") for pair in rest.split(",") if pair)
+    picked = gradstore.select(
+        options.store,
+        selector="random" if selector == "all" else selector,
+        target=None if choice in NO_TARGET else target.split("+"),
+        budget=1.0 if selector == "all" else options.fraction,
+        params=dict(pair.split("=") for pair in rest.split(",") if pair),
+        direction=direction or None,
+        graph=graph or "exact",
+        seed=seed,
+        name=f"quality-{options.part[0]}",
+    )
+    return picked.nodes.records([int(row) for row in picked.selection.picks])
+
+
+def drilled(rows: list[dict[str, Any]], count: int, seed: int, into: Path) -> Path:
+    """`count` rows for one pass: all of `rows` in a new order, again and again."""
+    order = random.Random(seed)  # noqa: S311
+    passes = (order.sample(rows, len(rows)) for _ in itertools.count())
+    drawn = itertools.islice(itertools.chain.from_iterable(passes), count)
+    with into.open("w", encoding="utf-8") as file:
+        for place, row in enumerate(drawn):
+            file.write(json.dumps({**row, "id": f"{place}"}) + "\n")
+    return into
+
+
+def tuned(
+    options: argparse.Namespace, choice: str, target: str, seed: int, tests: dict[str, Path]
+) -> dict[str, float]:
+    """Loss of each test after training on a choice."""
     with tempfile.TemporaryDirectory() as folder:
         here = Path(folder)
-        picked = gradstore.select(
-            store,
-            selector=selector,
-            target=target,
-            budget=options.fraction,
-            params=params,
-            direction=direction or None,
-            graph=graph or direction or "default",
-            seed=options.seed,
-            name="quality",
-        )
-        picked.write(here / "picked.jsonl")
+        rows = chosen_rows(options, choice, target, seed)
+        data = drilled(rows, BATCH * options.steps, seed, here / "rows.jsonl")
         checkpoints = gradstore.warmup(
-            model=model,
-            data=here / "picked.jsonl",
+            model=options.model,
+            data=data,
             out=here / "run",
             fraction=1.0,
-            epochs=options.epochs,
-            seed=options.seed,
+            epochs=1,
+            seed=seed,
+            lr=options.lr,
             **TRAINING,
         )
-        return loss_of(checkpoints[-1], test, here / "store")
+        return {name: loss_of(checkpoints[-1], test, here / f"{name}.zarr") for name, test in tests.items()}
+
+
+def jobs(options: argparse.Namespace, tests: dict[str, Path]) -> list[tuple[int, str, str]]:
+    """(seed, choice, target), the first seed of all choices first; a choice without target serves all of them."""
+    targets = [*tests, "+".join(tests)] if len(tests) > 1 else [*tests]
+    return [
+        (seed, choice, target)
+        for seed in range(options.seeds)
+        for choice in options.choice or CHOICES
+        for target in ([""] if choice in NO_TARGET else targets)
+    ]
 
 
 def main() -> None:
@@ -82,24 +140,40 @@ def main() -> None:
     parser.add_argument("store", type=Path)
     parser.add_argument("--model", required=True)
     parser.add_argument("--test", action="append", required=True, metavar="TARGET=FILE")
+    parser.add_argument("--results", type=Path, required=True)
     parser.add_argument("--choice", action="append", metavar="SELECTOR[@DIRECTION][/GRAPH][:NAME=VALUE,…]")
     parser.add_argument("--fraction", type=float, default=0.01)
-    parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--steps", type=int, default=128)
+    parser.add_argument("--lr", type=float, default=3e-4)
+    parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--test-rows", type=int, default=300)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--part", default="1/1", metavar="K/N")
     options = parser.parse_args()
-    found: dict[str, dict[str, float]] = {}
+    own, parts = map(int, options.part.split("/"))
     with tempfile.TemporaryDirectory() as folder:
-        for pair in options.test:
-            target, _, path = pair.partition("=")
-            test = head(Path(path), options.test_rows, Path(folder) / f"{target}.jsonl")
-            for choice in options.choice or CHOICES:
-                loss = tuned_loss(options.store, options.model, choice, target, test, options)
-                found.setdefault(choice, {})[target] = loss
-                print(f"{target:<8} {choice:<40} {loss:.4f}", flush=True)
-    if options.json:
-        options.json.write_text(json.dumps(found, indent=1))
+        pairs = [test.partition("=") for test in options.test]
+        tests = {
+            name: spread(Path(path), options.test_rows, Path(folder) / f"{name}.jsonl")
+            for name, _, path in pairs
+        }
+        for number, (seed, choice, target) in enumerate(jobs(options, tests)):
+            key = {
+                "choice": choice,
+                "target": target,
+                "seed": seed,
+                "fraction": options.fraction,
+                "steps": options.steps,
+                "lr": options.lr,
+            }
+            known = options.results.read_text().splitlines() if options.results.exists() else []
+            if number % parts != own - 1 or any(key.items() <= json.loads(line).items() for line in known):
+                continue
+            wanted = {name: test for name, test in tests.items() if not target or name in target.split("+")}
+            losses = tuned(options, choice, target, seed, wanted)
+            line = json.dumps({**key, "loss": losses})
+            with options.results.open("a", encoding="utf-8") as file:
+                file.write(line + "\n")
+            print(line, flush=True)
 
 
 if __name__ == "__main__":

@@ -231,7 +231,9 @@ def one(place: Path, preset: str) -> None:
     store = gradstore.open(place)
     both = open_nodes(store, train=["pool"], targets=["goal"])
     pool, goal = Nodes(both.parts[:1], both.weights), Nodes(both.parts[1:], both.weights)
-    context = SelectionContext(pool, target=Target("goal", goal), graph=lambda: links)
+    context = SelectionContext(
+        pool, target=Target("goal", goal), graph=lambda: (links, np.zeros(links.shape, np.float32))
+    )
     started = time.monotonic()
     cpu, chosen = timed(lambda: G2IS(preset=preset).select(context, len(pool) // 100))  # type: ignore[arg-type]
     chosen_: Selection = chosen

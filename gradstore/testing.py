@@ -156,7 +156,7 @@ def tiny_context(
     return SelectionContext(
         nodes,
         target=Target("target", Nodes([Part.of([cast("Dataset", aim)], None, target=True)], [1.0])),
-        graph=lambda: exact_neighbours(nodes, neighbours)[0],
+        graph=lambda: exact_neighbours(nodes, neighbours),
         seed=seed,
     )
 

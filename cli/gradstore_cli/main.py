@@ -20,7 +20,7 @@ from gradstore_cli.signals import Terminated, exit_code, stoppable
 
 __all__ = ["cli", "main"]
 
-COMMANDS = ("warmup", "extract", "graph", "select", "store", "selectors", "env", "demo")
+COMMANDS = ("warmup", "extract", "graph", "select", "compare", "why", "store", "selectors", "env", "demo")
 RESUMABLE = (["extract"], ["store", "merge"])
 MASKED = "--storage-option"
 EXTRA = (

@@ -26,6 +26,6 @@ class ShortAnswers:
         """Score every candidate; of equal scores the smaller id wins, so that the choice is stable."""
         similarity = context.similarity().mean(axis=1)
         scores = similarity * 0.5 ** (context.tokens / self.half_length)
-        by_id = context.by_id()
-        best = by_id[np.argsort(-scores[by_id], kind="stable")]
-        return Selection(best[:budget], scores.astype(np.float32), report={"half_length": self.half_length})
+        picks = context.ranked(scores)[:budget]
+        why = {"cosine": similarity[picks].tolist(), "tokens": context.tokens[picks].tolist()}
+        return Selection(picks, scores.astype(np.float32), {"half_length": self.half_length}, why)

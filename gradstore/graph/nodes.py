@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -134,6 +134,18 @@ class Nodes:
     def __len__(self) -> int:
         return len(self.rows)
 
+    def subset(self, nodes: npt.NDArray[np.int64]) -> Nodes:
+        """Some of the nodes, at least one, given in ascending order; `self` if they are all."""
+        if len(nodes) == len(self):
+            return self
+        cuts = np.searchsorted(nodes, self._starts)
+        parts = [
+            replace(part, rows=part.rows[nodes[first:last] - begin])
+            for part, begin, first, last in zip(self.parts, self._starts, cuts, cuts[1:], strict=False)
+            if last > first
+        ]
+        return Nodes(parts, self.weights)
+
     @property
     def ids(self) -> npt.NDArray[np.object_]:
         """Row id of each node."""
@@ -142,6 +154,16 @@ class Nodes:
     def column(self, name: str) -> npt.NDArray[Any]:
         """A column of the data sets for each node, such as ``"sources"`` (that of the first checkpoint)."""
         return np.concatenate([np.asarray(getattr(p.datasets[0], name))[p.rows] for p in self.parts])
+
+    @property
+    def norms(self) -> npt.NDArray[np.float32]:
+        """Norm of each node's stored row in each checkpoint, shape (n, checkpoints)."""
+        return np.concatenate(
+            [
+                np.stack([np.asarray(d.norms(p.direction))[p.rows] for d in p.datasets], axis=1)
+                for p in self.parts
+            ]
+        ).astype(np.float32)
 
     @property
     def vectors(self) -> list[tuple[Dataset, str]]:

@@ -57,6 +57,8 @@ def import_arrays(
     encoding: str = "exact",
     sources: Sequence[str] | None = None,
     subtasks: Sequence[str] | None = None,
+    tokens: npt.ArrayLike | None = None,
+    loss: npt.ArrayLike | None = None,
     provenance: Mapping[str, Any] | None = None,
     license: str | Mapping[str, str] | None = None,
     progress: Progress = silent,
@@ -88,6 +90,10 @@ def import_arrays(
         One of `gradstore.store.encodings.ENCODINGS`. By default nothing is lost that was given.
     sources, subtasks : sequence of str, optional
         By default the name of the data set, and nothing.
+    tokens : array_like of int, shape (N,), optional
+        Tokens of each row, for budgets and limits of tokens; by default 0, unknown.
+    loss : array_like of float, shape (N,), optional
+        Loss of each row, for selectors that go by it; by default NaN, unknown.
     provenance : Mapping, optional
         JSON values about where the vectors come from, kept with the data set.
     license : str or Mapping from source to str, optional
@@ -117,6 +123,7 @@ def import_arrays(
     count, dim = gradients.shape
     wanted(rows=count, directions={direction: dim}, encoding=encoding, chunk_rows=None)
     columns = _columns(name, count, ids, sources, subtasks, rows)
+    columns |= _figures(count, tokens, loss)
     identity = identity or CheckpointIdentity(projection=ProjectionSpec("external", dim, 0))
     if identity.projection.dim != dim:
         raise UsageError(
@@ -175,6 +182,19 @@ def _columns(
     return columns
 
 
+def _figures(count: int, tokens: npt.ArrayLike | None, loss: npt.ArrayLike | None) -> dict[str, list[Any]]:
+    """The columns ``tokens`` and ``loss``, as far as they are given."""
+    given = {"tokens": (tokens, np.int32), "loss": (loss, np.float32)}
+    found: dict[str, list[Any]] = {}
+    for what, (values, kind) in given.items():
+        if values is not None:
+            numbers = np.asarray(values)
+            if numbers.shape != (count,) or numbers.dtype.kind not in "fiu"[what == "tokens" :]:
+                raise UsageError(f"{what} are {count} numbers, not {numbers.dtype} of shape {numbers.shape}")
+            found[what] = numbers.astype(kind).tolist()
+    return found
+
+
 def _records(rows: Sequence[Mapping[str, Any]]) -> list[bytes]:
     try:
         return [json.dumps(dict(row)).encode() for row in rows]
@@ -202,7 +222,8 @@ def _content_digest(gradients: Matrix, columns: Mapping[str, Sequence[Any]], bar
         piece = np.ascontiguousarray(gradients[start : min(start + step, count)])
         state.update(piece.view(np.uint8).data)
         bar.update(len(piece))
-    texts = [json.dumps(columns[each]).encode() for each in ("ids", "sources", "subtasks")]
+    names = [each for each in ("ids", "sources", "subtasks", "tokens", "loss") if each in columns]
+    texts = [json.dumps(columns[each]).encode() for each in names]
     return digest(state.digest(), *texts, *columns["records"])
 
 
@@ -221,8 +242,8 @@ def _block(
         subtasks=part["subtasks"],
         reasons=reasons.tolist(),
         records=part["records"],
-        loss=np.full(len(numbers), np.nan, dtype=np.float32),
-        tokens=np.zeros(len(numbers), dtype=np.int32),
+        loss=np.array(part.get("loss", [np.nan] * len(numbers)), dtype=np.float32),
+        tokens=np.array(part.get("tokens", [0] * len(numbers)), dtype=np.int32),
         valid=valid,
         truncated=np.zeros(len(numbers), dtype=np.bool_),
         contents=np.frombuffer(b"".join(part["contents"]), dtype=np.uint8).reshape(len(numbers), -1),

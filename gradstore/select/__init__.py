@@ -9,6 +9,7 @@ from typing import Any
 
 from gradstore.select import g2is
 from gradstore.select.context import SelectionContext
+from gradstore.select.limits import Limits
 from gradstore.select.picked import Picked
 from gradstore.select.protocol import Selector
 from gradstore.select.resolve import SelectorInfo, resolve, selectors
@@ -16,6 +17,7 @@ from gradstore.select.run import select
 from gradstore.select.target import Target
 
 __all__ = [
+    "Limits",
     "Picked",
     "SelectionContext",
     "Selector",

@@ -16,11 +16,13 @@ from gradstore.progress import Progress, silent
 from gradstore.select.centred import Centred
 from gradstore.select.target import Target
 
-__all__ = ["Project", "SelectionContext"]
+__all__ = ["Neighbours", "Project", "SelectionContext"]
 
 Float = npt.NDArray[np.float32]
 Project = Callable[[Nodes, Float, Progress], Float]
 """Gives the inner products of nodes with directions from elsewhere, such as `gradstore.cluster`."""
+Neighbours = tuple[npt.NDArray[np.int32], Float]
+"""Neighbours of every candidate by descending cosine, shape (N, m), -1 behind the last; and their cosines."""
 
 
 class SelectionContext:
@@ -35,7 +37,7 @@ class SelectionContext:
         The candidates.
     target : Target, optional
     graph : callable, optional
-        Returns the neighbours of every candidate, see `graph`; called when they are asked for.
+        Returns neighbours and cosines of every candidate, see `graph`; called when they are asked for.
     exact : bool, default False
         Whether neighbours are to be computed where they are needed rather than looked up; then `graph` computes
         those of all candidates, for selectors that know no other way.
@@ -68,7 +70,7 @@ class SelectionContext:
         nodes: Nodes,
         *,
         target: Target | None = None,
-        graph: Callable[[], npt.NDArray[np.int32]] | None = None,
+        graph: Callable[[], Neighbours] | None = None,
         exact: bool = False,
         seed: int = 0,
         memory: int = MEMORY,
@@ -124,6 +126,11 @@ class SelectionContext:
         return self._target
 
     @cached_property
+    def norms(self) -> Float:
+        """Norm of each candidate's stored row in each checkpoint, shape (N, checkpoints)."""
+        return self._nodes.norms
+
+    @property
     def graph(self) -> npt.NDArray[np.int32]:
         """Neighbours among the candidates, shape (N, m), by descending cosine; -1 behind the last one.
 
@@ -132,8 +139,17 @@ class SelectionContext:
         UsageError, StoreNotFoundError, IncompatibleError
             If there is no graph, or it does not belong to these candidates.
         """
+        return self._links[0]
+
+    @property
+    def cosines(self) -> Float:
+        """Cosines with the neighbours in `graph`, 0 where there is none; errors as there."""
+        return self._links[1]
+
+    @cached_property
+    def _links(self) -> Neighbours:
         if self.exact:
-            return exact_neighbours(self, _NEIGHBOURS, self.progress, memory=self.memory)[0]
+            return exact_neighbours(self, _NEIGHBOURS, self.progress, memory=self.memory)
         if self._graph is None:
             raise UsageError("this selector needs a graph; run `gradstore graph` first")
         return self._graph()
@@ -186,7 +202,16 @@ class SelectionContext:
 
     def by_id(self) -> npt.NDArray[np.int64]:
         """Candidates ordered by id: the order for draws that must not depend on the order of rows."""
-        return np.array(sorted(range(len(self)), key=lambda i: (self.ids[i], i)), np.int64)
+        return self._by_id
+
+    @cached_property
+    def _by_id(self) -> npt.NDArray[np.int64]:
+        return np.array(sorted(range(len(self)), key=self.ids.tolist().__getitem__), np.int64)
+
+    def ranked(self, scores: npt.NDArray[np.floating]) -> npt.NDArray[np.int64]:
+        """Candidates by descending score, those of equal score by id; NaN is the lowest score."""
+        order = self._by_id
+        return order[np.argsort(-np.where(np.isnan(scores), -np.inf, scores)[order], kind="stable")]
 
     def centred(self) -> SelectionContext:
         """The same candidates without the mean of their unit vectors, normalised again.
@@ -214,7 +239,7 @@ class SelectionContext:
         )
         vectors = Centred(self._nodes, (total / len(self)).astype(np.float32))
         centred._read = vectors
-        centred._graph = lambda: exact_neighbours(vectors, _NEIGHBOURS, self.progress, memory=self.memory)[0]
+        centred._graph = lambda: exact_neighbours(vectors, _NEIGHBOURS, self.progress, memory=self.memory)
         return centred
 
     def _tiles(self) -> Iterator[tuple[int, Float]]:

@@ -45,10 +45,10 @@ class Less:
         seen = context.centred() if self.center else context
         by_group = seen.project(_directions(context.target, groups, self.aggregate))
         scores = by_group.max(axis=1)
-        order = context.by_id()
-        picks = order[np.argsort(-scores[order], kind="stable")[:budget]]
+        picks = context.ranked(scores)[:budget]
         report = {"subtasks": len(groups), "lowest_picked_score": float(scores[picks[-1]])}
-        return Selection(picks, scores, report, {"subtask": _best(context.target, groups, by_group[picks])})
+        columns = {"subtask": _best(context.target, groups, by_group[picks])} if by_group.shape[1] > 1 else {}
+        return Selection(picks, scores, report, columns)
 
 
 def _directions(
@@ -66,6 +66,6 @@ def _directions(
 
 
 def _best(target: Target, groups: list[npt.NDArray[np.int64]], scores: npt.NDArray[np.float32]) -> list[str]:
-    """Name of the subtask that gave each row its score; empty where there is only one score."""
-    names = [str(target.subtasks[rows[0]]) for rows in groups] if scores.shape[1] > 1 else [""]
+    """Name of the subtask that gave each row its score."""
+    names = [str(target.subtasks[rows[0]]) for rows in groups]
     return [names[i] for i in scores.argmax(axis=1)]

@@ -25,11 +25,14 @@ class Parameter:
         What its value may be: any of bool, int, float, str, None, and the values of a Literal.
     default : object
         `inspect.Parameter.empty` if it must be given.
+    description : str
+        What the class's docstring says of it under ``Parameters`` (numpydoc), in one line.
     """
 
     name: str
     kinds: tuple[Any, ...]
     default: Any
+    description: str = ""
 
     @property
     def required(self) -> bool:
@@ -59,8 +62,9 @@ class Parameter:
 def parameters(selector: type) -> dict[str, Parameter]:
     """Keyword-only parameters of a selector class, by name."""
     hints = get_type_hints(inspect.getattr_static(selector, "__init__"))
+    said = _descriptions(inspect.getdoc(selector) or "")
     return {
-        p.name: Parameter(p.name, _kinds(hints.get(p.name, str)), p.default)
+        p.name: Parameter(p.name, _kinds(hints.get(p.name, str)), p.default, said.get(p.name, ""))
         for p in inspect.signature(selector).parameters.values()
         if p.kind is inspect.Parameter.KEYWORD_ONLY
     }
@@ -87,6 +91,22 @@ def parse(selector: type, given: Mapping[str, Any]) -> dict[str, Any]:
 def settings(selector: Any) -> dict[str, Any]:
     """Parameters of a selector instance, by name."""
     return {name: getattr(selector, name) for name in parameters(type(selector))}
+
+
+def _descriptions(docstring: str) -> dict[str, str]:
+    """What a numpydoc docstring says of each parameter, unwrapped."""
+    _, _, section = docstring.partition("Parameters\n----------\n")
+    found: dict[str, list[str]] = {}
+    words: list[str] = []
+    for line in section.splitlines():
+        if line.startswith("---"):  # the next section; the line before was its title, which describes nothing
+            break
+        if line.startswith(" "):
+            words.append(line.strip())
+        elif line.strip():
+            words = []
+            found.update(dict.fromkeys((n.strip() for n in line.partition(":")[0].split(",")), words))
+    return {name: " ".join(words) for name, words in found.items()}
 
 
 def _kinds(hint: Any) -> tuple[Any, ...]:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import os
-import tempfile
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,9 +11,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gradstore.errors import StoreWriteError, UsageError
+from gradstore.errors import UsageError
 from gradstore.graph.nodes import Nodes
 from gradstore.records import Selection
+from gradstore.select.choose import Choice
 
 __all__ = ["Composition", "Picked"]
 
@@ -42,15 +40,20 @@ class Picked:
     ----------
     nodes : Nodes
         The candidates.
-    selection : Selection
-        What the selector returned.
+    choice : Choice
+        What the selector chose within the limits.
     config : Mapping
         Everything that decided the choice, as JSON values.
     """
 
     nodes: Nodes
-    selection: Selection
+    choice: Choice
     config: Mapping[str, Any]
+
+    @property
+    def selection(self) -> Selection:
+        """Picks, scores, figures and explanations."""
+        return self.choice.selection
 
     def __len__(self) -> int:
         return len(self.selection.picks)
@@ -91,8 +94,13 @@ class Picked:
             found.append(Composition(source, chosen[source], share, base_share, share / base_share))
         return found
 
-    def write(self, path: str | Path, data: Mapping[str, Mapping[str, Any]] | None = None) -> None:
-        """Write the original rows as JSON Lines, in pick order.
+    def write(
+        self,
+        path: str | Path,
+        data: Mapping[str, Mapping[str, Any]] | None = None,
+        fmt: str | None = None,
+    ) -> None:
+        """Write the original rows, in pick order.
 
         Parameters
         ----------
@@ -100,61 +108,42 @@ class Picked:
             Appears only when it is complete.
         data : Mapping from id to row, optional
             Original rows, for stores that do not hold them.
+        fmt : str, optional
+            One of `gradstore.select.output.FORMATS`; by default that of the path's suffix.
 
         Raises
         ------
         UsageError
-            If the store does not hold the rows and `data` is not given or lacks one.
+            If the store does not hold the rows and `data` is not given or lacks one, or the format is not clear.
+        DataError
+            If the rows do not fit the format.
         StoreWriteError
             If the file cannot be written.
         """
+        from gradstore.select.output.rows import check_place, write_rows
+
         place = Path(path)
+        chosen = check_place(place, fmt)
         picks = [int(i) for i in self.selection.picks]
-        if data is None and not self.nodes.has_records(picks):
+        if chosen != "ids" and data is None and not self.nodes.has_records(picks):
             raise UsageError(
                 "the store does not hold the original rows; give the file they came from with --data"
             )
-        try:
-            with tempfile.NamedTemporaryFile(
-                "wb", dir=place.parent, prefix=f".{place.name}.", delete=False
-            ) as file:
-                partial = Path(file.name)
-        except OSError as error:
-            raise StoreWriteError(f"{place} cannot be written: {error.strerror}") from error
-        try:
-            with partial.open("wb") as file:
-                for start in range(0, len(picks), _BATCH):
-                    for record in self._records(picks[start : start + _BATCH], data):
-                        file.write(_line(record))
-                file.flush()
-                os.fsync(file.fileno())
-            partial.chmod(0o666 & ~_umask())
-            partial.replace(place)
-        except OSError as error:
-            raise StoreWriteError(f"{place} cannot be written: {error.strerror}") from error
-        finally:
-            partial.unlink(missing_ok=True)
+        write_rows(self, self._records(picks, data), place, chosen)
 
     def _records(
         self, picks: list[int], data: Mapping[str, Mapping[str, Any]] | None
-    ) -> list[Mapping[str, Any]]:
-        if data is None:
-            return list(self.nodes.records(picks))
-        ids = [str(name) for name in self.nodes.ids[picks]]
-        for name in ids:
-            if name not in data:
-                raise UsageError(f"the data given has no row {name!r}; give the file that was extracted")
-        return [data[name] for name in ids]
+    ) -> Iterator[Mapping[str, Any]]:
+        """Original rows, read a few at a time."""
+        for start in range(0, len(picks), _BATCH):
+            some = picks[start : start + _BATCH]
+            if data is None:
+                yield from self.nodes.records(some)
+            else:
+                yield from (_given(data, str(name)) for name in self.nodes.ids[some])
 
 
-def _line(record: Mapping[str, Any]) -> bytes:
-    try:
-        return json.dumps(record, ensure_ascii=False).encode() + b"\n"
-    except UnicodeEncodeError:  # a lone surrogate, which UTF-8 cannot hold but an escape can
-        return json.dumps(record).encode() + b"\n"
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def _given(data: Mapping[str, Mapping[str, Any]], name: str) -> Mapping[str, Any]:
+    if name not in data:
+        raise UsageError(f"the data given has no row {name!r}; give the file that was extracted")
+    return data[name]

@@ -16,7 +16,13 @@ class Selector(Protocol):
 
     A class with keyword-only constructor parameters, stored unchanged under their names, and the method `select`.
     Parameters annotated with str, int, float, bool, None, Literal or unions of them become options
-    ``-p name=value``. The first line of the class's docstring describes it.
+    ``-p name=value``; the class's docstring describes it in its first line, and each parameter under
+    ``Parameters`` (numpydoc).
+
+    A class may also have these, which select uses where they are there:
+
+    ``directions`` : (str, str)
+        Stored directions of train and target rows that it is made for, in place of ``adam`` and ``sgd``.
     """
 
     name: str

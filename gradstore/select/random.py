@@ -6,6 +6,7 @@ import numpy as np
 
 from gradstore.records import Selection
 from gradstore.select.context import SelectionContext
+from gradstore.select.shares import proportional_shares
 
 __all__ = ["Random"]
 
@@ -32,10 +33,7 @@ class Random:
         sources, place, counts = np.unique(
             context.sources.astype(str), return_inverse=True, return_counts=True
         )
-        exact = budget * counts / counts.sum()
-        shares = np.floor(exact).astype(np.int64)
-        largest = np.argsort(shares - exact, kind="stable")
-        shares[largest[: budget - int(shares.sum())]] += 1
+        shares = proportional_shares(counts, budget)
         drawn = np.zeros(len(sources), np.int64)
         picks = []
         for row in shuffled:

@@ -112,8 +112,8 @@ def test_parameters_reach_the_selector_by_their_types(run, store: Path, tmp_path
         ((*SELECT, "-n", "61"), "60"),
         ((*SELECT, "--fraction", "0"), "--fraction"),
         ((*SELECT, "--fraction", "1.5"), "--fraction"),
-        (SELECT, "-n or --fraction"),
-        ((*SELECT, "-n", "5", "--fraction", "0.5"), "-n or --fraction"),
+        (SELECT, "one of -n, --fraction and --tokens"),
+        ((*SELECT, "-n", "5", "--fraction", "0.5"), "one of -n, --fraction and --tokens"),
         (
             ("--selector", "g2is", "--target", "gsm8k", "-n", "5", "--graph", "defaut"),
             "did you mean 'default'",

@@ -40,10 +40,10 @@ def scores(path: Path, name: str) -> np.ndarray[Any, Any]:
 
 
 def assert_same_choice(path: Path, tmp_path: Path, scheduler: str, *arguments: str) -> Result:
-    alone = run(path, tmp_path / "alone", *arguments, "--name", "alone")
-    found = run(path, tmp_path / "found", *arguments, "--name", "found", "--scheduler", scheduler)
+    alone = run(path, tmp_path / "alone.jsonl", *arguments, "--name", "alone")
+    found = run(path, tmp_path / "found.jsonl", *arguments, "--name", "found", "--scheduler", scheduler)
     assert (alone.exit_code, found.exit_code) == (0, 0), found.output
-    assert (tmp_path / "found").read_bytes() == (tmp_path / "alone").read_bytes()
+    assert (tmp_path / "found.jsonl").read_bytes() == (tmp_path / "alone.jsonl").read_bytes()
     assert scores(path, "found").tobytes() == scores(path, "alone").tobytes()
     return found
 

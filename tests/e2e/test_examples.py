@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -43,6 +44,60 @@ def test_the_plug_in_is_usable_from_its_file(tmp_path: Path) -> None:
     )
     assert len(picked) == 4
     assert picked.config["parameters"] == {"half_length": 7}
+
+
+def test_the_plug_in_is_found_when_it_is_installed(tmp_path: Path) -> None:
+    """A real distribution, installed by pip beside a broken one, and used from the command line."""
+    site, folder = tmp_path / "site", tmp_path / "plugin"
+    shutil.copytree(EXAMPLES / "selector_plugin", folder)
+    pip = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--no-build-isolation",
+        "--target",
+        site,
+    ]
+    subprocess.run([*pip, folder], check=True, capture_output=True, timeout=120)
+    broken = site / "broken_rows-1.0.dist-info"
+    broken.mkdir()
+    (broken / "METADATA").write_text("Metadata-Version: 2.1\nName: broken-rows\nVersion: 1.0\n")
+    (broken / "entry_points.txt").write_text("[gradstore.selectors]\nbroken = gone:Gone\n")
+    tiny_store(tmp_path / "s.zarr")
+
+    def gradstore_(*arguments: object) -> subprocess.CompletedProcess[str]:
+        path = os.pathsep.join([str(site), *filter(None, sys.path)])
+        command = [sys.executable, "-c", "from gradstore_cli.main import main; main()", *map(str, arguments)]
+        return subprocess.run(
+            command, capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": path}
+        )
+
+    listed = gradstore_("selectors")
+    assert "short-answers" in listed.stdout
+    assert "broken-rows" in listed.stderr
+    assert listed.returncode == 0
+    shown = gradstore_("selectors", "short-answers")
+    assert "half_length: a whole number; default 200" in shown.stdout
+    assert "Number of tokens at which" in shown.stdout
+    out = tmp_path / "picked.jsonl"
+    budget = ("--target", "target", "-n", 5, "-p", "half_length=50", "-o", out)
+    done = gradstore_("select", tmp_path / "s.zarr", "--selector", "short-answers", *budget, "--explain", 1)
+    assert done.returncode == 0, done.stderr
+    assert len(out.read_text().splitlines()) == 5
+    assert "because  cosine" in done.stdout
+    again = gradstore_(
+        "select", tmp_path / "s.zarr", "--replay", tmp_path / "picked.selection.json", "-o", out
+    )
+    assert again.returncode == 0, again.stderr
+
+
+def test_the_page_on_plug_ins_shows_the_example_whole() -> None:
+    page = (EXAMPLES.parent / "docs" / "selectors" / "plugins.md").read_text(encoding="utf-8")
+    for name in ("short_answers.py", "pyproject.toml", "test_short_answers.py"):
+        assert (EXAMPLES / "selector_plugin" / name).read_text(encoding="utf-8") in page, name
 
 
 # What a cluster does, as far as the scripts can tell: an array's tasks run at once, a requeued one runs again, and the

@@ -129,7 +129,11 @@ def test_picks_do_not_depend_on_memory(preset: Preset) -> None:
     def picks(memory: int, *, exact: bool) -> list[int]:
         given = tiny_context(rows=200, shuffle=3)
         context = SelectionContext(
-            given._nodes, target=given.target, graph=lambda: given.graph, exact=exact, memory=memory
+            given._nodes,
+            target=given.target,
+            graph=lambda: (given.graph, given.cosines),
+            exact=exact,
+            memory=memory,
         )
         return G2IS(preset=preset).select(context, 40).picks.tolist()
 

@@ -12,8 +12,8 @@ import pytest
 
 import gradstore
 from gradstore.errors import DataError, IncompatibleError, StoreNotFoundError, StoreWriteError, UsageError
+from gradstore.select.budget import rows_for
 from gradstore.select.less import Less
-from gradstore.select.run import rows_for
 from gradstore.store import Store, read_artifact
 from gradstore.testing import tiny_context, tiny_store
 
@@ -42,14 +42,17 @@ def test_a_store_and_a_context_of_the_same_rows_agree(store: Store) -> None:
 
 def test_the_graph_is_restricted_to_candidates(store: Store) -> None:
     from gradstore.graph import Nodes, exact_neighbours, open_nodes
-    from gradstore.select.run import restricted_graph
+    from gradstore.select.candidates import restricted_graph
 
     graph = gradstore.build_graph(store, neighbours=65)
     both = open_nodes(store, train=["pool"], targets=["target"])
     nodes = Nodes(both.parts[:1], both.weights)
-    links = restricted_graph(graph, nodes, store, "default")
-    np.testing.assert_array_equal(links[:, :56], exact_neighbours(nodes, 56)[0])
+    links, cosines = restricted_graph(graph, nodes, store, "default")
+    neighbours, expected = exact_neighbours(nodes, 56)
+    np.testing.assert_array_equal(links[:, :56], neighbours)
+    np.testing.assert_allclose(cosines[:, :56], expected, atol=1e-6)
     assert (links[:, 56:] == -1).all()
+    assert (cosines[:, 56:] == 0).all()
 
 
 def test_the_walk_on_the_graph_ignores_target_rows(store: Store) -> None:
@@ -107,10 +110,10 @@ def test_rows_that_are_not_in_the_store_are_taken_from_data(tmp_path: Path) -> N
 
 def test_a_place_that_cannot_be_written_is_an_error_of_ours(store: Store, tmp_path: Path) -> None:
     picked = gradstore.select(store, selector="random", budget=2)
-    with pytest.raises(StoreWriteError, match="No such file or directory"):
+    with pytest.raises(StoreWriteError, match="there is no folder"):
         picked.write(tmp_path / "missing" / "out.jsonl")
     (tmp_path / "folder").mkdir()
-    with pytest.raises(StoreWriteError, match="folder cannot be written"):
+    with pytest.raises(StoreWriteError, match="folder is a folder already"):
         picked.write(tmp_path / "folder")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["folder", "s"]
 

@@ -17,6 +17,7 @@ from gradstore.select.g2is import G2IS
 from gradstore.select.less import Less
 from gradstore.select.random import Random
 from gradstore.testing import ArrayDataset, check_selector, tiny_context
+from tests.select.contexts import context_of
 
 
 @pytest.mark.parametrize(
@@ -69,19 +70,6 @@ class Bad:
 def test_check_selector_finds_what_is_wrong(what: str, complaint: str) -> None:
     with pytest.raises(AssertionError, match=complaint):
         check_selector(Bad(what=what))
-
-
-def context_of(
-    train: list[npt.NDArray[np.floating]],
-    target: list[npt.NDArray[np.floating]],
-    weights: list[float],
-    subtasks: list[str] | None = None,
-    **more: Any,
-) -> SelectionContext:
-    """A context over one checkpoint for each array."""
-    pool = Part.of([ArrayDataset(x, checkpoint=f"c{i}") for i, x in enumerate(train)], None, target=False)
-    aim = Part.of([ArrayDataset(v, name="aim", subtasks=subtasks) for v in target], None, target=True)
-    return SelectionContext(Nodes([pool], weights), target=Target("aim", Nodes([aim], weights)), **more)
 
 
 def cosines(x: npt.NDArray[np.floating], v: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
@@ -180,4 +168,6 @@ def test_the_report_tells_how_rows_lie_to_each_other() -> None:
 
 def _with_graph(rows: npt.NDArray[np.floating], rng: np.random.Generator) -> SelectionContext:
     none = np.full((len(rows), 2), -1, np.int32)
-    return context_of([rows], [rng.standard_normal((5, 40))], [1.0], graph=lambda: none)
+    return context_of(
+        [rows], [rng.standard_normal((5, 40))], [1.0], graph=lambda: (none, none.astype(np.float32))
+    )

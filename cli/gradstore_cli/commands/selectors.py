@@ -47,6 +47,7 @@ def _values(info: SelectorInfo) -> dict[str, Any]:
             "type": parameter.type,
             "required": parameter.required,
             "default": None if parameter.required else parameter.default,
+            "description": parameter.description,
         }
         for parameter in info.parameters
     ]
@@ -62,8 +63,9 @@ def _text(info: SelectorInfo) -> str:
     title = f"{info.name}: {info.description}"
     if not info.parameters:
         return title
-    lines = [
-        (parameter.name, "required" if parameter.required else str(parameter.default), parameter.type)
-        for parameter in info.parameters
-    ]
-    return f"{title}\n\n{console.table(('parameter', 'default', 'type'), lines)}"
+    parts = [title, "Parameters, set with -p NAME=VALUE:"]
+    for parameter in info.parameters:
+        default = "required" if parameter.required else f"default {parameter.default}"
+        said = click.wrap_text(parameter.description, 100, "    ", "    ")
+        parts.append(f"  {parameter.name}: {parameter.type}; {default}\n{said}".rstrip())
+    return "\n\n".join(parts)
