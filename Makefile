@@ -9,7 +9,7 @@ READY := $(VENV)/.ready-$(notdir $(PYTHON))
 # Two processes test at once, each with one thread: more threads than cores are slower than fewer.
 test: export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test test-real lint types contracts check format clean
+.PHONY: demo test test-real lint types contracts spelling docs links check format clean
 
 demo: $(READY)
 	$(BIN)/gradstore demo
@@ -31,14 +31,25 @@ types: $(READY)
 contracts: $(READY)
 	$(BIN)/lint-imports
 
-check: lint types contracts
+spelling: $(READY)
+	$(BIN)/codespell README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md docs examples gradstore cli
+
+# Whatever Sphinx warns of, such as a link that leads nowhere, is an error.
+docs: $(READY)
+	$(BIN)/sphinx-build -q -W --keep-going -c docs . docs/_build/html
+
+# Asks every site that the pages link to; needs a network.
+links: $(READY)
+	$(BIN)/sphinx-build -q -c docs -b linkcheck . docs/_build/links
+
+check: lint types contracts spelling
 
 format: $(READY)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf build dist gradstore-demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf build dist docs/_build gradstore-demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find gradstore cli tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(READY): pyproject.toml .ci/setup

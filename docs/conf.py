@@ -1,0 +1,43 @@
+"""How Sphinx builds the site: `make docs`.
+
+The source is the whole project, so that links between pages, examples and files are the same here and in the repository.
+"""
+
+from gradstore import __version__
+
+project = "gradstore"
+author = "The gradstore authors"
+copyright = f"2026, {author}"
+version = release = __version__
+
+extensions = [
+    "myst_parser",
+    "numpydoc",
+    "sphinx.ext.autodoc",
+    "sphinx_click",
+    "sphinx_copybutton",
+]
+root_doc = "docs/index"
+include_patterns = ["docs/**", "examples/**", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"]
+exclude_patterns = ["docs/_build", "**/.*", "build", "dist", "gradstore-demo"]
+
+myst_enable_extensions = ["colon_fence"]
+myst_heading_anchors = 4
+highlight_language = "none"
+
+nitpicky = True
+nitpick_ignore_regex = [("py:.*", ".*")]  # types in docstrings are words that only sometimes are links
+autodoc_member_order = "bysource"
+autodoc_typehints = "none"  # numpydoc's sections say it in words, with shapes
+numpydoc_show_class_members = False
+
+linkcheck_retries = 3
+linkcheck_timeout = 20
+
+html_theme = "furo"
+html_title = "gradstore"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_additional_pages = {"index": "start.html"}  # the site's root leads to docs/
+templates_path = ["_templates"]
+html_theme_options = {"navigation_with_keys": True}
