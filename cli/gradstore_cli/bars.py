@@ -28,7 +28,7 @@ def prefix() -> str:
 def make_bar(total: int, unit: str, label: str) -> Bar:
     """Begin a bar; only the first process of a launch draws one."""
     if sys.stderr.isatty() and not prefix():
-        return TerminalBar(total, unit, label)
+        return TerminalBar(total, unit, console.shown(label))
     return PlainBar(total, unit, prefix() + label)
 
 
@@ -56,7 +56,7 @@ class TerminalBar:
         """Correct the total, and show `note` behind the bar."""
         self._bar.total = max(total, self._bar.n)
         if note:
-            self._bar.set_postfix_str(note, refresh=False)
+            self._bar.set_postfix_str(console.shown(note), refresh=False)
 
     def update(self, count: int) -> None:
         """Count more units."""

@@ -27,18 +27,25 @@ __all__ = [
     "percent",
     "progress",
     "say",
+    "shown",
     "size",
     "table",
     "warn",
 ]
 
-_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
-"""What drives a terminal (all controls but tab and newline), and halves of characters, which nothing can print."""
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""What drives a terminal (all controls but tab and newline, and those that turn the direction of text), and halves of
+characters, which nothing can print."""
+
+
+def shown(text: str) -> str:
+    """What of `text` may go to a terminal: names and rows of somebody else's store may hold anything."""
+    return _CONTROLS.sub("", text)
 
 
 def emit(text: str) -> None:
-    """Print a result on stdout, without what would drive the terminal: rows of a store may hold anything."""
-    click.echo(_CONTROLS.sub("", text))
+    """Print a result on stdout, without what would drive the terminal."""
+    click.echo(shown(text))
 
 
 def emit_json(value: Any) -> None:
@@ -48,8 +55,8 @@ def emit_json(value: Any) -> None:
 
 
 def say(text: str) -> None:
-    """Print a note for people on stderr."""
-    click.echo(text, err=True)
+    """Print a note for people on stderr, without what would drive the terminal."""
+    click.echo(shown(text), err=True)
 
 
 def log(text: str) -> None:
@@ -58,7 +65,7 @@ def log(text: str) -> None:
 
     from gradstore_cli.bars import prefix
 
-    tqdm.write(prefix() + text, file=sys.stderr)
+    tqdm.write(prefix() + shown(text), file=sys.stderr)
 
 
 def progress(total: int, unit: str, label: str) -> Bar:
@@ -89,7 +96,7 @@ def warn(message: str) -> None:
 
 
 def _coloured(line: str, colour: str) -> None:
-    line = _CONTROLS.sub("", line)
+    line = shown(line)
     plainly = not sys.stderr.isatty() or os.environ.get("NO_COLOR")
     click.echo(line if plainly else click.style(line, fg=colour), err=True)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -56,6 +57,25 @@ def test_json_of_numpy_values_and_numbers_that_json_lacks(capsys: pytest.Capture
 def test_what_would_drive_the_terminal_is_left_out(capsys: pytest.CaptureFixture[str]) -> None:
     console.emit("a\x1b[31mb\x07\x00\x7f\x9bc\td\r\ne\ud800é")
     assert capsys.readouterr().out == "a[31mbc\td\neé\n"
+
+
+def test_nothing_on_stderr_drives_the_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    evil = "a\x1b]0;owned\x07b\x9b2J\u202ec"
+    for terminal in (False, True):
+        monkeypatch.setattr(sys.stderr, "isatty", lambda terminal=terminal: terminal)
+        console.say(evil)
+        console.log(evil)
+        console.warn(evil)
+        console.error(evil)
+        with console.progress(2, "rows", evil) as bar:
+            bar.estimate(2, evil)
+            bar.update(2)
+        told = capsys.readouterr().err
+        assert told.count("a]0;ownedb2Jc") >= 6
+        assert not set(told.replace("\x1b[A", "")) & {*"\x1b\x07\x9b\u202e"}  # tqdm moves up by one
 
 
 def test_json_escapes_what_would_drive_the_terminal_and_loses_nothing(
