@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import Any
@@ -15,6 +16,7 @@ from gradstore.graph.nodes import Nodes
 from gradstore.progress import Progress, silent
 from gradstore.select.centred import Centred
 from gradstore.select.target import Target
+from gradstore.select.threads import in_order, undivided
 
 __all__ = ["Neighbours", "Project", "SelectionContext"]
 
@@ -188,8 +190,14 @@ class SelectionContext:
         if self._elsewhere is not None:
             return self._elsewhere(self._nodes, directions, self.progress)
         found = np.empty((len(self), len(directions)), np.float32)
-        for start, rows in self._tiles():
+
+        def multiply(part: tuple[int, Float]) -> None:
+            start, rows = part
             found[start : start + TILE] = (rows @ directions.T)[: len(self) - start]
+
+        held = self.memory // 8 // (4 * TILE * self.dim)
+        with undivided() as threads:
+            deque(in_order(multiply, self._tiles(), min(threads, held)), maxlen=0)
         return found
 
     @cached_property

@@ -27,6 +27,7 @@ from gradstore.select.picked import Picked
 from gradstore.select.protocol import Selector
 from gradstore.select.resolve import resolve
 from gradstore.select.target import Target, served, targets_of
+from gradstore.select.threads import undivided
 
 if TYPE_CHECKING:
     from gradstore.store import Store
@@ -154,11 +155,11 @@ def select(
     limits = limits or Limits()
     gate = Gate(nodes, limits, budget=wanted, longest=tokens, memory=memory)
     parts = len(aims) if balance == "quota" else 1
-    choice = choose(
-        nodes, Proposer(rule, nodes, aims, balance, context_of), gate, purses(wanted, tokens, parts)
-    )
-    if balance == "shared" and aims:
-        choice = replace(choice, serves=served(nodes, choice.selection.picks, aims[0]))
+    proposer = Proposer(rule, nodes, aims, balance, context_of)
+    with undivided():
+        choice = choose(nodes, proposer, gate, purses(wanted, tokens, parts))
+        if balance == "shared" and aims:
+            choice = replace(choice, serves=served(nodes, choice.selection.picks, aims[0]))
     config = {
         "selector": rule.name,
         "parameters": settings(rule),
