@@ -142,6 +142,8 @@ class CheckpointIdentity:
     ----------
     base : str
         Name of the base model, for people; `base_digest` decides.
+    base_revision : str
+        Its commit on the hub, or the branch or tag that the adapter names; "" where neither is known.
     base_digest, adapter_digest, tokenizer_digest, template_digest : str
         Digests of the weights, the tokenizer and the chat template.
     step : int
@@ -157,6 +159,7 @@ class CheckpointIdentity:
     """
 
     base: str = ""
+    base_revision: str = ""
     base_digest: str = ""
     adapter_digest: str = ""
     tokenizer_digest: str = ""
@@ -168,8 +171,11 @@ class CheckpointIdentity:
     projection: ProjectionSpec = ProjectionSpec("external", 0, 0)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON values."""
-        return json.loads(json.dumps(asdict(self)))  # type: ignore[no-any-return]
+        """Plain JSON values; without a revision that is not known."""
+        plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        if not self.base_revision:
+            del plain["base_revision"]
+        return plain
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> CheckpointIdentity:

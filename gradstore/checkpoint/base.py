@@ -12,6 +12,7 @@ from torch import nn
 from gradstore.checkpoint.digests import files_digest
 from gradstore.checkpoint.folder import weight_files
 from gradstore.checkpoint.quantized import bitsandbytes_config, check_quantized_base, multiply_dequantized
+from gradstore.checkpoint.revision import model_folder
 from gradstore.errors import CheckpointError, GradstoreError
 
 __all__ = ["base_digest", "load_base", "public_base"]
@@ -24,6 +25,7 @@ def load_base(
     *,
     device: str,
     dtype: str,
+    revision: str | None = None,
     quantize: str | None = None,
     trust_remote_code: bool = False,
     way_out: str = "",
@@ -35,6 +37,8 @@ def load_base(
     base : str
         Folder or hub id.
     device, dtype : str
+    revision : str, optional
+        Branch, tag or commit of a hub model.
     quantize : {"4bit", "8bit"}, optional
     trust_remote_code : bool
         Whether code that lies beside the weights may run.
@@ -50,10 +54,15 @@ def load_base(
     from transformers import AutoConfig, AutoModelForCausalLM
 
     try:
-        config = AutoConfig.from_pretrained(base, trust_remote_code=trust_remote_code)
+        config = AutoConfig.from_pretrained(base, revision=revision, trust_remote_code=trust_remote_code)
         options = _options(config, base, device, getattr(torch, dtype), quantize)
         model, report = AutoModelForCausalLM.from_pretrained(
-            base, config=config, trust_remote_code=trust_remote_code, output_loading_info=True, **options
+            base,
+            config=config,
+            revision=revision,
+            trust_remote_code=trust_remote_code,
+            output_loading_info=True,
+            **options,
         )
     except GradstoreError:
         raise
@@ -78,7 +87,7 @@ def load_base(
     return loaded
 
 
-def base_digest(base: str) -> str:
+def base_digest(base: str, revision: str | None = None) -> str:
     """Digest of the weight files of a model folder, or of a hub model in the local cache.
 
     Raises
@@ -86,11 +95,7 @@ def base_digest(base: str) -> str:
     CheckpointError
         If there are none.
     """
-    folder = Path(base)
-    if not folder.is_dir():
-        from transformers.utils import cached_file
-
-        folder = Path(str(cached_file(base, "config.json"))).parent
+    folder = model_folder(base, revision)
     files = weight_files(folder)
     if not files:
         raise CheckpointError(f"base model {base}: no weight files found in {folder}")

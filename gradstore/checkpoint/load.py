@@ -23,6 +23,7 @@ from gradstore.checkpoint.linears import (
     weight_of,
 )
 from gradstore.checkpoint.quiet import quiet
+from gradstore.checkpoint.revision import base_revision, wanted_revision
 from gradstore.checkpoint.trained import TrainedParameters, trained_parameters
 from gradstore.errors import CheckpointError, UsageError
 from gradstore.registry import unknown_name
@@ -48,6 +49,8 @@ class LoadedModel:
         ("…lora_A.weight", "…lora_B.weight"), or every linear layer of the base model (a Linear, or GPT-2's Conv1D).
     base : str
         Name of the base model: its hub id, or the name of its folder (a path would tell others nothing).
+    base_revision : str
+        Commit of the base model on the hub, or what the adapter's configuration calls it; "" if neither is known.
     base_digest, adapter_digest : str
         Digests of the base model's weight files and of the adapter's weights, "" where there is no adapter.
     lora : Mapping
@@ -63,6 +66,7 @@ class LoadedModel:
     causal: nn.Module
     linears: dict[str, nn.Module]
     base: str
+    base_revision: str
     base_digest: str
     adapter_digest: str
     lora: Mapping[str, Any] = field(default_factory=dict)
@@ -135,11 +139,13 @@ def load_model(
         raise CheckpointError(
             f"{checkpoint.path}: the adapter does not name its base model; give it with `--base`"
         )
+    revision = wanted_revision(name, checkpoint.lora)
     with quiet():
         causal = load_base(
             name,
             device=device,
             dtype=dtype,
+            revision=revision,
             quantize=quantize,
             trust_remote_code=trust_remote_code,
             way_out="give another with `--base`" if checkpoint.kind == "adapter" else "",
@@ -166,7 +172,8 @@ def load_model(
         causal=causal,
         linears=linears,
         base=public_base(name),
-        base_digest=base_digest(name),
+        base_revision=base_revision(name, revision),
+        base_digest=base_digest(name, revision),
         adapter_digest=adapter,
         lora=lora,
         unattributed=tuple(n for n in everything if n not in linears),

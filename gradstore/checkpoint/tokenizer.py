@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from gradstore.checkpoint.folder import CheckpointFolder
+from gradstore.checkpoint.revision import wanted_revision
 from gradstore.errors import CheckpointError
 
 __all__ = ["load_tokenizer"]
@@ -31,7 +32,11 @@ def load_tokenizer(
         if Path(place).is_dir() and not any((Path(place) / name).is_file() for name in TOKENIZER_FILES):
             continue
         try:
-            return AutoTokenizer.from_pretrained(place, trust_remote_code=trust_remote_code)
+            return AutoTokenizer.from_pretrained(
+                place,
+                revision=wanted_revision(place, checkpoint.lora),
+                trust_remote_code=trust_remote_code,
+            )
         except (OSError, ValueError) as error:
             reason = str(error).splitlines()[0]
             raise CheckpointError(f"tokenizer of {place}: cannot be loaded: {reason}") from error

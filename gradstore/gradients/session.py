@@ -122,6 +122,7 @@ def open_session(folder: CheckpointFolder, tokens: Tokens, job: Settings) -> Ses
     layers = layer_shapes(loaded)
     identity = CheckpointIdentity(
         base=loaded.base,
+        base_revision=loaded.base_revision,
         base_digest=loaded.base_digest,
         adapter_digest=loaded.adapter_digest,
         tokenizer_digest=tokens.chat.tokenizer_digest,

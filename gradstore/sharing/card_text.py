@@ -77,7 +77,8 @@ def _checkpoint(found: Mapping[str, Any]) -> list[str]:
 
 def _base(identity: Mapping[str, Any]) -> str:
     name = code(identity["base"]) if identity["base"] else "not told"
-    return f"{name}, weights {_digest(identity['base_digest'])}"
+    revision = f", revision {code(identity['base_revision'])}" if "base_revision" in identity else ""
+    return f"{name}{revision}, weights {_digest(identity['base_digest'])}"
 
 
 def _adapter(found: Mapping[str, Any], shape: str) -> str:

@@ -61,7 +61,7 @@ def read_identity(folder: Folder) -> CheckpointIdentity | None:
 
 def _check(identity: CheckpointIdentity) -> None:
     """`ValueError` for a member of another type than it should have."""
-    names = ("base", "base_digest", "adapter_digest", "tokenizer_digest", "template_digest")
+    names = ("base", "base_revision", "base_digest", "adapter_digest", "tokenizer_digest", "template_digest")
     texts = [getattr(identity, name) for name in names]
     numbers = (identity.step, identity.projection.dim, identity.projection.seed)
     if not all(isinstance(text, str) for text in (*texts, identity.projection.kind)):

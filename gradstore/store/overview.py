@@ -77,7 +77,8 @@ def _identity_text(checkpoint: dict[str, Any]) -> str:
         return f"damaged: {checkpoint['problem']}"
     identity = checkpoint["identity"]
     projection = identity["projection"]
-    base = f"{identity['base']}, step {identity['step']}, " if identity["base"] else ""
+    revision = f" at {identity['base_revision'][:12]}" if "base_revision" in identity else ""
+    base = f"{identity['base']}{revision}, step {identity['step']}, " if identity["base"] else ""
     return f"{base}projection {projection['kind']} to {projection['dim']:,}"
 
 

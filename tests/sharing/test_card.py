@@ -64,6 +64,17 @@ def test_it_tells_what_a_user_must_know(store: Path) -> None:
     }
 
 
+def test_the_base_models_revision_is_told_and_compared_with_nothing(
+    tmp_path: Path, make: SimpleNamespace
+) -> None:
+    path = tmp_path / "s"
+    make.write(path, identity=make.identity(base_revision="c" * 40, dim=16))
+    make.write(path, name="more", identity=make.identity(dim=16))  # by somebody who did not know it
+    assert f"Base model: `tiny`, revision `{'c' * 40}`, weights digest `bbbb" in card(path)
+    assert "step-1: tiny at cccccccccccc, step 0, projection" in str(open_store(path))
+    assert open_store(path).info()["checkpoints"][0]["identity"]["base_revision"] == "c" * 40
+
+
 def test_rows_that_are_not_embedded_are_told(tmp_path: Path) -> None:
     import_arrays(tmp_path / "s", name="pool", gradients=np.eye(3), license="MIT")
     text = card(tmp_path / "s")
