@@ -14,6 +14,7 @@ from gradstore.select.picked import Picked
 from gradstore.select.protocol import Selector
 from gradstore.select.resolve import SelectorInfo, resolve, selectors
 from gradstore.select.run import select
+from gradstore.select.stability import stability
 from gradstore.select.target import Target
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "resolve",
     "select",
     "selectors",
+    "stability",
 ]
 
 

@@ -12,10 +12,10 @@ from gradstore.select.picked import Picked
 if TYPE_CHECKING:
     from gradstore.store import Store
 
-__all__ = ["keep"]
+__all__ = ["keep_in"]
 
 
-def keep(store: Store, name: str, picked: Picked) -> None:
+def keep_in(store: Store, name: str, picked: Picked) -> None:
     """Write the choice `picked` to the store under `name`, in place of an earlier one."""
     from gradstore.sharing import write_card
     from gradstore.store import write_artifact

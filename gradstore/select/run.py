@@ -19,7 +19,7 @@ from gradstore.select.candidates import open_for, restricted_graph
 from gradstore.select.choose import choose
 from gradstore.select.context import Project, SelectionContext
 from gradstore.select.gate import Gate
-from gradstore.select.keep import keep
+from gradstore.select.keep import keep_in
 from gradstore.select.leakage import leak_note, leaked
 from gradstore.select.limits import Limits
 from gradstore.select.params import settings
@@ -54,6 +54,7 @@ def select(
     memory: int = MEMORY,
     project: Project | None = None,
     name: str | None = None,
+    keep: bool = True,
     progress: Progress = silent,
     log: Log = unheard,
 ) -> Picked:
@@ -93,6 +94,8 @@ def select(
         ``project(nodes, directions, progress)`` computes the similarities elsewhere, see `gradstore.cluster`.
     name : str, optional
         Name of the selection in the store; default: selector and target.
+    keep : bool, default True
+        Keep it there.
     progress, log : callable, optional
         ``progress(total, unit, label)`` gives a bar; ``log(line)`` hears what will be downloaded.
 
@@ -185,14 +188,20 @@ def select(
         "seed": seed,
     }
     picked = Picked(nodes, choice, config)
-    if opened.folder.path is None:
-        log(
-            f"the choice is not kept in {opened.location}, which is not on this machine: an overlay would keep it "
-            f"(gradstore store new mine.zarr --on {opened.location})"
-        )
-    elif opened.writable:
-        keep(opened, name or "-".join(filter(None, (rule.name, *wishes))), picked)
+    if keep:
+        _keep(opened, name or "-".join(filter(None, (rule.name, *wishes))), picked, log)
     return picked
+
+
+def _keep(store: Store, name: str, picked: Picked, log: Log) -> None:
+    """Write the choice to the store, if it is here and can be written."""
+    if store.folder.path is None:
+        log(
+            f"the choice is not kept in {store.location}, which is not on this machine: an overlay would keep it "
+            f"(gradstore store new mine.zarr --on {store.location})"
+        )
+    elif store.writable:
+        keep_in(store, name, picked)
 
 
 def _announce(nodes: Nodes, log: Log) -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from gradstore.select.picked import Picked
     from gradstore.store import Store
 
-__all__ = ["read_record", "record_of", "replay", "write_record"]
+__all__ = ["read_record", "record_of", "replay", "select_arguments", "write_record"]
 
 FORMAT = 1
 _LARGEST = 1 << 30
@@ -60,7 +60,7 @@ def read_record(path: str | Path) -> dict[str, Any]:
     return found
 
 
-def _arguments(record: Mapping[str, Any]) -> dict[str, Any]:
+def select_arguments(record: Mapping[str, Any]) -> dict[str, Any]:
     """Arguments with which `gradstore.select` repeats a recorded choice.
 
     Raises
@@ -118,7 +118,7 @@ def replay(store: Store | str | Path, record: str | Path | Mapping[str, Any], **
 
     opened = open_store(store) if isinstance(store, str | Path) else store
     known = record if isinstance(record, Mapping) else read_record(record)
-    arguments = _arguments(known)
+    arguments = select_arguments(known)
     if "selector" not in options and arguments["selector"] not in {info.name for info in selectors()}:
         raise UsageError(
             f"the record names the selector {arguments['selector']!r}, which is not installed; name where it is with "
