@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import shlex
 import sys
 import traceback
@@ -20,7 +21,20 @@ from gradstore_cli.signals import Terminated, exit_code, stoppable
 
 __all__ = ["cli", "main"]
 
-COMMANDS = ("warmup", "extract", "graph", "select", "compare", "why", "store", "selectors", "env", "demo")
+COMMANDS = (
+    "warmup",
+    "extract",
+    "graph",
+    "select",
+    "compare",
+    "why",
+    "store",
+    "selectors",
+    "doctor",
+    "env",
+    "completion",
+    "demo",
+)
 RESUMABLE = (["extract"], ["store", "merge"])
 MASKED = "--storage-option"
 EXTRA = (
@@ -179,5 +193,9 @@ def surprise(kind: type[BaseException], error: BaseException, trace: TracebackTy
 def main() -> NoReturn:
     """Run the command line of this process."""
     sys.excepthook = surprise
+    if "_GRADSTORE_COMPLETE" in os.environ:
+        from gradstore_cli.shells import prepare
+
+        prepare()
     with stoppable(lambda error: report(error, sys.argv[1:])):
         cli.main()

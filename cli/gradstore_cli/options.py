@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
+from gradstore_cli import completers
 from gradstore_cli.config import read_config
 
 __all__ = [
@@ -82,6 +83,15 @@ class Command(click.Command):
             click.Option(["--json", "as_json"], is_flag=True, help="Print one JSON document on stdout."),
             click.Option(["--debug"], is_flag=True, expose_value=False, help="Show an error's traceback."),
         ]
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the options and arguments; where a shell completes the value of an option, all that stands before it.
+
+        Else click would know nothing of a line that ends with an option, not even STORE.
+        """
+        if ctx.resilient_parsing and args and any(args[-1] in each.opts for each in self.params):
+            args = args[:-1]
+        return super().parse_args(ctx, args)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the options under the titles of their sections, in one width."""
@@ -189,6 +199,7 @@ def direction_options(function: Function) -> Function:
         "--target-direction",
         type=click.Choice(DIRECTIONS),
         metavar="NAME",
+        shell_complete=completers.directions,
         show_default="sgd, or the only one",
         help="Stored direction of the target rows.",
     )(function)
@@ -196,6 +207,7 @@ def direction_options(function: Function) -> Function:
         "--direction",
         type=click.Choice(DIRECTIONS),
         metavar="NAME",
+        shell_complete=completers.directions,
         show_default="adam, or the only one",
         help="Stored direction of the train rows.",
     )(function)
@@ -226,7 +238,9 @@ storage_option = click.option(
 
 def store_argument(function: Function) -> Function:
     """Add the argument STORE, a path or URL, and how to open it."""
-    return click.argument("store", metavar="STORE")(storage_option(function))
+    return click.argument("store", metavar="STORE", shell_complete=completers.folders)(
+        storage_option(function)
+    )
 
 
 def _licences(_ctx: click.Context, _param: click.Parameter, texts: tuple[str, ...]) -> dict[str, str] | None:
@@ -241,6 +255,7 @@ train_option = click.option(
     "--train",
     multiple=True,
     metavar="NAME",
+    shell_complete=completers.train_sets,
     show_default="all but targets",
     help="Data set to choose from; repeatable.",
 )
@@ -257,6 +272,7 @@ stored_checkpoint_option = click.option(
     "checkpoints",
     multiple=True,
     metavar="NAME",
+    shell_complete=completers.checkpoints,
     show_default="all that hold the data",
     help="Checkpoint in the store; repeatable.",
 )
@@ -264,6 +280,7 @@ stored_checkpoint_option = click.option(
 chat_template_option = click.option(
     "--chat-template",
     metavar="NAME|FILE",
+    shell_complete=completers.chat_templates,
     show_default="the tokenizer's own",
     help="Chat template: chatml, less, or a Jinja file.",
 )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from gradstore_cli import console
+from gradstore_cli import completers, console
 from gradstore_cli.options import DIRECTIONS
 
 if TYPE_CHECKING:
@@ -31,11 +31,12 @@ def transfer_options(function: Function) -> Function:
         click.option("--no-artefacts", "artefacts", is_flag=True, callback=lambda _ctx, _param, value: not value,
                      help="Leave graphs and selections out."),
         click.option("--direction", "directions", multiple=True, type=click.Choice(DIRECTIONS), metavar="NAME",
+                     shell_complete=completers.directions,
                      callback=_some, show_default="all", help="Direction to copy; repeatable."),
         click.option("--dataset", "datasets", multiple=True, metavar="NAME", callback=_some, show_default="all",
-                     help="Data set to copy; repeatable."),
+                     shell_complete=completers.data_sets, help="Data set to copy; repeatable."),
         click.option("--checkpoint", "checkpoints", multiple=True, metavar="NAME", callback=_some,
-                     show_default="all", help="Checkpoint to copy; repeatable."),
+                     shell_complete=completers.checkpoints, show_default="all", help="Checkpoint to copy; repeatable."),
     ):  # fmt: skip
         function = option(function)
     return function

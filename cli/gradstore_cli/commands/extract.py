@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from gradstore_cli import console
+from gradstore_cli import completers, console
 from gradstore_cli.options import (
     DIRECTIONS,
     ENCODINGS,
@@ -46,12 +46,14 @@ SECTIONS = {
     required=True,
     metavar="PATH",
     type=click.Path(path_type=Path),
+    shell_complete=completers.checkpoint_places,
     help="Checkpoint or model folder, a run folder with checkpoints in it, or store:NAME; repeatable.",
 )
 @click.option(
     "--data",
     required=True,
     metavar="FILE",
+    shell_complete=completers.files,
     help="Rows: .jsonl, .jsonl.gz, .json, .parquet or a data set folder.",
 )
 @click.option("--name", required=True, metavar="NAME", help="What to call this data set in the store.")
@@ -61,6 +63,7 @@ SECTIONS = {
     "directions",
     metavar="NAME[,NAME…]",
     callback=comma_separated(DIRECTIONS),
+    shell_complete=completers.comma_separated_of(DIRECTIONS),
     show_default="adam for train rows of a trained adapter, else sgd",
     help=f"What to store of each row: {', '.join(DIRECTIONS)} (an embedding).",
 )
@@ -123,7 +126,13 @@ SECTIONS = {
     help="Keep adapter and tokenizer out of the store; others then need the checkpoint folder.",
 )
 @license_option
-@click.option("--base", metavar="MODEL", show_default="the one that the checkpoint names", help="Base model.")
+@click.option(
+    "--base",
+    metavar="MODEL",
+    shell_complete=completers.folders,
+    show_default="the one that the checkpoint names",
+    help="Base model.",
+)
 @click.option("--init-lora", is_flag=True, help="Put a fresh adapter on a model that has none.")
 @click.option("--lora-r", type=positive, metavar="N", show_default="8", help="Its rank.")
 @click.option("--lora-alpha", type=positive, metavar="N", show_default="16", help="Its alpha.")

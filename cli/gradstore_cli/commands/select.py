@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from gradstore_cli import console
+from gradstore_cli import completers, console
 from gradstore_cli.cluster import working_on
 from gradstore_cli.commands.why import explanation
 from gradstore_cli.options import (
@@ -83,12 +83,14 @@ _SECTIONS = {
 @click.option(
     "--selector",
     metavar="NAME|FILE.py:CLASS",
+    shell_complete=completers.selector_names,
     help="How to choose; see `gradstore selectors`.",
 )
 @click.option(
     "--target",
     multiple=True,
     metavar="NAME",
+    shell_complete=completers.target_sets,
     help="Target set to choose for, if the selector needs one; repeatable.",
 )
 @click.option(
@@ -107,6 +109,7 @@ _SECTIONS = {
     multiple=True,
     metavar="NAME=VALUE",
     callback=_assignments,
+    shell_complete=completers.selector_parameters,
     help="Parameter of the selector; repeatable.",
 )
 @seed_option("the selector")
@@ -169,7 +172,12 @@ _SECTIONS = {
     metavar="[N]",
     help="Say of the first N picks, 5 unless given, what brought them in; see `gradstore why`.",
 )
-@click.option("--data", metavar="FILE", help="The original rows, if the store was made with --no-embed-rows.")
+@click.option(
+    "--data",
+    metavar="FILE",
+    shell_complete=completers.files,
+    help="The original rows, if the store was made with --no-embed-rows.",
+)
 @click.option(
     "--name", metavar="NAME", show_default="SELECTOR-TARGET", help="What to call the selection in the store."
 )
@@ -181,6 +189,7 @@ _SECTIONS = {
     default="default",
     show_default=True,
     metavar="NAME",
+    shell_complete=completers.walks,
     help="Graph to walk on; `exact`: none, every pick is compared with all rows.",
 )
 @click.option(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gradstore.errors import UsageError
-from gradstore_cli import console
+from gradstore_cli import completers, console
 from gradstore_cli.options import Command
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @click.command("selectors", cls=Command)
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=completers.selector_names)
 def command(name: str | None, as_json: bool) -> None:
     """List the installed selectors, or the parameters of one.
 

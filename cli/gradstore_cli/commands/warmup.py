@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from gradstore_cli import console
+from gradstore_cli import completers, console
 from gradstore_cli.options import (
     Command,
     chat_template_option,
@@ -23,10 +23,18 @@ above_zero = click.FloatRange(min=0, min_open=True)
 
 @click.command("warmup", cls=Command)
 @click.option(
-    "--model", required=True, metavar="BASE", help="Base model: a folder, or a name on the model hub."
+    "--model",
+    required=True,
+    metavar="BASE",
+    shell_complete=completers.folders,
+    help="Base model: a folder, or a name on the model hub.",
 )
 @click.option(
-    "--data", required=True, metavar="FILE", help="Rows to train on: .jsonl, .jsonl.gz, .json, .parquet."
+    "--data",
+    required=True,
+    metavar="FILE",
+    shell_complete=completers.files,
+    help="Rows to train on: .jsonl, .jsonl.gz, .json, .parquet.",
 )
 @click.option(
     "--out", required=True, metavar="RUN", type=click.Path(path_type=Path), help="Folder for the checkpoints."

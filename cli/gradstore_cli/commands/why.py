@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from gradstore_cli import console
+from gradstore_cli import completers, console
 from gradstore_cli.options import Command, positive, store_argument
 
 __all__ = ["command", "explanation"]
@@ -16,9 +16,14 @@ _WIDTH = 60
 
 @click.command("why", cls=Command)
 @store_argument
-@click.argument("selection")
+@click.argument("selection", shell_complete=completers.selections)
 @click.argument("row", metavar="ID")
-@click.option("--dataset", metavar="NAME", help="Data set of the row, if several have one of that id.")
+@click.option(
+    "--dataset",
+    metavar="NAME",
+    shell_complete=completers.train_sets,
+    help="Data set of the row, if several have one of that id.",
+)
 @click.option(
     "--nearest",
     type=positive,

@@ -34,13 +34,11 @@ class Graph(Group):
         return self.default.make_context(info_name, args, parent, **extra)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        """Names of commands, or options of `default`."""
-        options = incomplete.startswith("-")
-        return (
-            self.default.shell_complete(ctx, incomplete)
-            if options
-            else super().shell_complete(ctx, incomplete)
-        )
+        """Names of commands and folders, or options of `default`."""
+        if incomplete.startswith("-"):
+            return self.default.shell_complete(ctx, incomplete)
+        store = self.default.params[0]
+        return [*super().shell_complete(ctx, incomplete), *store.shell_complete(ctx, incomplete)]
 
 
 @click.group("graph", cls=Graph, package=__name__, names=("show",), help=building.help)

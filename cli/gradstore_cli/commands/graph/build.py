@@ -8,7 +8,7 @@ from typing import Any, Literal
 import click
 from click.core import ParameterSource
 
-from gradstore_cli import console
+from gradstore_cli import completers, console
 from gradstore_cli.cluster import working_on
 from gradstore_cli.commands.graph.check import summary, text, warn_of
 from gradstore_cli.options import (
@@ -41,6 +41,7 @@ from gradstore_cli.options import (
     "targets",
     multiple=True,
     metavar="NAME",
+    shell_complete=completers.target_sets,
     show_default="all targets",
     help="Target set; repeatable.",
 )
@@ -73,6 +74,7 @@ from gradstore_cli.options import (
 @click.option(
     "--name",
     metavar="NAME",
+    shell_complete=completers.graphs,
     default="default",
     show_default=True,
     help="What to call the graph in the store.",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gradstore_cli import console
+from gradstore_cli import completers, console
 from gradstore_cli.options import Command, positive, store_argument
 
 if TYPE_CHECKING:
@@ -25,19 +25,33 @@ LEAST = 24
 @click.command("show", cls=Command)
 @store_argument
 @click.argument("name", metavar="ID")
-@click.option("--dataset", metavar="NAME", help="Data set of the row; needed where several have its id.")
+@click.option(
+    "--dataset",
+    metavar="NAME",
+    shell_complete=completers.data_sets,
+    help="Data set of the row; needed where several have its id.",
+)
 @click.option(
     "--from",
     "among",
     multiple=True,
     metavar="NAME",
+    shell_complete=completers.data_sets,
     show_default="all",
     help="Only rows of this data set are listed; repeatable.",
 )
 @click.option(
     "-n", "count", type=positive, metavar="N", default=10, show_default=True, help="Rows of each list."
 )
-@click.option("--name", "graph", metavar="NAME", default="default", show_default=True, help="Which graph.")
+@click.option(
+    "--name",
+    "graph",
+    metavar="NAME",
+    shell_complete=completers.graphs,
+    default="default",
+    show_default=True,
+    help="Which graph.",
+)
 def command(
     store: str, name: str, dataset: str | None, among: tuple[str, ...], count: int, graph: str, as_json: bool
 ) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gradstore_cli import console
+from gradstore_cli import completers, console
 from gradstore_cli.options import COMPRESSIONS, DIRECTIONS, ENCODINGS, Command, store_argument
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @click.command("convert", cls=Command)
 @store_argument
-@click.argument("out", metavar="OUT")
+@click.argument("out", metavar="OUT", shell_complete=completers.folders)
 @click.option(
     "--to",
     required=True,
@@ -32,7 +32,13 @@ if TYPE_CHECKING:
     help=f"Of the rows, without loss: {', '.join(COMPRESSIONS)}. Slower to read.",
 )
 @click.option(
-    "--dataset", "datasets", multiple=True, metavar="NAME", show_default="all", help="Data set; repeatable."
+    "--dataset",
+    "datasets",
+    multiple=True,
+    metavar="NAME",
+    shell_complete=completers.data_sets,
+    show_default="all",
+    help="Data set; repeatable.",
 )
 @click.option(
     "--direction",
@@ -40,6 +46,7 @@ if TYPE_CHECKING:
     multiple=True,
     type=click.Choice(DIRECTIONS),
     metavar="NAME",
+    shell_complete=completers.directions,
     show_default="all",
     help="Stored direction; repeatable.",
 )
@@ -48,6 +55,7 @@ if TYPE_CHECKING:
     "checkpoints",
     multiple=True,
     metavar="NAME",
+    shell_complete=completers.checkpoints,
     show_default="all",
     help="Checkpoint; repeatable.",
 )

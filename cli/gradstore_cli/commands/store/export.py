@@ -6,13 +6,13 @@ from typing import Any
 
 import click
 
-from gradstore_cli import console
+from gradstore_cli import completers, console
 from gradstore_cli.options import DIRECTIONS, EXPORTS, Command, store_argument
 
 
 @click.command("export", cls=Command)
 @store_argument
-@click.argument("out", metavar="OUT")
+@click.argument("out", metavar="OUT", shell_complete=completers.files)
 @click.option(
     "--format",
     "fmt",
@@ -21,15 +21,30 @@ from gradstore_cli.options import DIRECTIONS, EXPORTS, Command, store_argument
     metavar="NAME",
     help="less: LESS's folders; npy: a folder with gradients.npy, ids.txt and meta.json; parquet: a file.",
 )
-@click.option("--dataset", metavar="NAME", help="Data set whose vectors are written.")
-@click.option("--selection", metavar="NAME", help="Selection whose scores and rows are written (only less).")
 @click.option(
-    "--checkpoint", metavar="NAME", show_default="the only one", help="Checkpoint that holds the data set."
+    "--dataset",
+    metavar="NAME",
+    shell_complete=completers.data_sets,
+    help="Data set whose vectors are written.",
+)
+@click.option(
+    "--selection",
+    metavar="NAME",
+    shell_complete=completers.selections,
+    help="Selection whose scores and rows are written (only less).",
+)
+@click.option(
+    "--checkpoint",
+    metavar="NAME",
+    shell_complete=completers.checkpoints,
+    show_default="the only one",
+    help="Checkpoint that holds the data set.",
 )
 @click.option(
     "--direction",
     type=click.Choice(DIRECTIONS),
     metavar="NAME",
+    shell_complete=completers.directions,
     show_default="the only one",
     help="Stored direction to write.",
 )

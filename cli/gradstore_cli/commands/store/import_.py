@@ -7,13 +7,13 @@ from typing import Any
 
 import click
 
-from gradstore_cli import console
+from gradstore_cli import completers, console
 from gradstore_cli.options import DIRECTIONS, ENCODINGS, IMPORTS, Command, license_option, store_argument
 
 
 @click.command("import", cls=Command)
 @store_argument
-@click.argument("source", metavar="SOURCE")
+@click.argument("source", metavar="SOURCE", shell_complete=completers.files)
 @click.option("--name", required=True, metavar="NAME", help="What to call this data set in the store.")
 @click.option(
     "--format",
@@ -35,7 +35,12 @@ from gradstore_cli.options import DIRECTIONS, ENCODINGS, IMPORTS, Command, licen
     help="Row ids, one a line.",
     show_default="those of --rows or of the files, else row numbers",
 )
-@click.option("--rows", metavar="FILE", help="The original rows in the same order, for select to write out.")
+@click.option(
+    "--rows",
+    metavar="FILE",
+    shell_complete=completers.files,
+    help="The original rows in the same order, for select to write out.",
+)
 @click.option("--target", is_flag=True, help="These rows say what to choose for; they are not candidates.")
 @click.option(
     "--direction",
@@ -47,6 +52,7 @@ from gradstore_cli.options import DIRECTIONS, ENCODINGS, IMPORTS, Command, licen
 @click.option(
     "--checkpoint",
     metavar="NAME",
+    shell_complete=completers.checkpoints,
     show_default="checkpoint-STEP if the files tell it, else imported",
     help="Checkpoint to file them under; what lies under one counts as comparable.",
 )

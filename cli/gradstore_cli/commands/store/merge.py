@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gradstore_cli import console
+from gradstore_cli import completers, console
 from gradstore_cli.options import Command, storage_option
 
 if TYPE_CHECKING:
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 
 @click.command("merge", cls=Command)
-@click.argument("out", metavar="OUT")
-@click.argument("parts", metavar="PART...", nargs=-1, required=True)
+@click.argument("out", metavar="OUT", shell_complete=completers.folders)
+@click.argument("parts", metavar="PART...", nargs=-1, required=True, shell_complete=completers.folders)
 @storage_option
 def command(out: str, parts: tuple[str, ...], as_json: bool) -> None:
     """Join the stores PART... in the store OUT.

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import click
 
-from gradstore_cli import console
+from gradstore_cli import completers, console
 from gradstore_cli.options import Command, store_argument
 
 
 @click.command("new", cls=Command)
 @store_argument
-@click.option("--on", metavar="STORE", help="The store to lie on: a path or a URL; it is only read.")
+@click.option(
+    "--on",
+    metavar="STORE",
+    shell_complete=completers.folders,
+    help="The store to lie on: a path or a URL; it is only read.",
+)
 def command(store: str, on: str | None, as_json: bool) -> None:
     """Create an empty store, or one of your own on another team's.
 

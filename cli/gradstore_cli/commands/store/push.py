@@ -6,14 +6,14 @@ from typing import Any
 
 import click
 
-from gradstore_cli import console
+from gradstore_cli import completers, console
 from gradstore_cli.options import Command, store_argument
 from gradstore_cli.transfer import transfer_options, transfer_text
 
 
 @click.command("push", cls=Command)
 @store_argument
-@click.argument("destination", metavar="DESTINATION")
+@click.argument("destination", metavar="DESTINATION", shell_complete=completers.folders)
 @transfer_options
 def command(store: str, destination: str, as_json: bool, **options: Any) -> None:
     """Copy a store, or part of it, to a bucket, a hub or a folder.

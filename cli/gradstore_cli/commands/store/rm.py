@@ -6,13 +6,13 @@ import sys
 
 import click
 
-from gradstore_cli import console
+from gradstore_cli import completers, console
 from gradstore_cli.options import Command, store_argument
 
 
 @click.command("rm", cls=Command)
 @store_argument
-@click.argument("what", metavar="WHAT")
+@click.argument("what", metavar="WHAT", shell_complete=completers.places)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--force", is_flag=True, help="Also if something in the store was made from it.")
 @click.option("--dry-run", is_flag=True, help="Print what would be removed, and stop.")
