@@ -10,7 +10,7 @@ For each of them: select, train a fresh LoRA adapter of the base model on the pi
 16 rows, take the mean loss of the target's test rows. The seed decides the selector's draws, the adapter's first
 values and the order of the rows.
 
-A choice is ``SELECTOR[@DIRECTION][/GRAPH][:NAME=VALUE,…]``, such as ``less@precond:aggregate=mean``; the graph is
+A choice is ``SELECTOR[@DIRECTION][^GRAPH][:NAME=VALUE,…]``, such as ``less@precond:aggregate=mean``; the graph is
 ``exact`` unless named. ``base`` is the model without training, ``all`` the whole pool. ``--encoding sign`` and
 ``--dim 1024`` choose from the rows as they would be with fewer bits or numbers.
 """
@@ -39,7 +39,7 @@ def main() -> None:
     runs.add_argument("--label", default="main", help="what the store is called in the results")
     runs.add_argument("--encoding", help="choose from rows that have gone through it")
     runs.add_argument("--dim", type=int, help="choose from rows folded to so many numbers")
-    runs.add_argument("--choice", action="append", metavar="SELECTOR[@DIRECTION][/GRAPH][:NAME=VALUE,…]")
+    runs.add_argument("--choice", action="append", metavar="SELECTOR[@DIRECTION][^GRAPH][:NAME=VALUE,…]")
     runs.add_argument("--fraction", type=float, action="append")
     runs.add_argument("--steps", type=int, default=48)
     runs.add_argument("--lr", type=float, default=1e-3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -37,10 +38,11 @@ def seen(store: Path, encoding: str | None, dim: int | None) -> Store:
 
 def picked(store: Store, choice: str, target: str, fraction: float, seed: int) -> Picked:
     """The choice of a selector; `all` is a random choice of everything."""
-    selection, _, rest = choice.partition(":")
-    selection, _, graph = selection.partition("/")
-    selector, _, direction = selection.partition("@")
-    params: dict[str, Any] = dict(pair.split("=") for pair in rest.split(",") if pair)
+    parts = re.fullmatch(r"(.+?)(?:@(\w+))?(?:\^(\w+))?(?::(\w+=.*))?", choice)
+    if parts is None:
+        raise SystemExit(f"{choice!r} is no choice")
+    selector, direction, graph, rest = parts.groups()
+    params: dict[str, Any] = dict(pair.split("=") for pair in (rest or "").split(",") if pair)
     return gradstore.select(
         store,
         selector="random" if selector == "all" else selector,
