@@ -9,6 +9,7 @@ from gradstore.storage.cache import Cache
 from gradstore.storage.client import Client
 from gradstore.storage.kept import RemoteFolder, joined
 from gradstore.storage.lease import Lease, Leases, Timing
+from gradstore.storage.receiver import Receiver
 
 __all__ = ["BucketFolder", "bucket_folder"]
 
@@ -50,10 +51,9 @@ class BucketFolder(RemoteFolder):
         found = self._client.get(self._key(name))
         return None if found is None else found.data
 
-    def download(self, name: str, most: int) -> bytes | None:
-        """An object, or its first bytes."""
-        found = self._client.get(self._key(name), most)
-        return None if found is None else found.data
+    def download(self, name: str, receiver: Receiver) -> bool:
+        """Hand an object over."""
+        return self._client.download(self._key(name), receiver) is not None
 
     def size(self, name: str) -> int | None:
         """Bytes of an object; None if there is no such object."""

@@ -6,9 +6,10 @@ import os
 import re
 import tempfile
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from gradstore.errors import CorruptError, GradstoreError, UsageError
 from gradstore.storage.folder import Entry
@@ -54,7 +55,7 @@ class Cache:
 
     def find(self, entry: Entry) -> Path | None:
         """The file of an object; None if it is not here. It counts as used."""
-        path = self._path(entry)
+        path = self.place(entry)
         try:
             if path.stat().st_size != entry.size:
                 return None
@@ -79,31 +80,44 @@ class Cache:
         OSError
             If the folder cannot be written.
         """
-        path = self._path(entry)
+        with self.arriving(entry) as file:
+            file.write(data)
+        return self.place(entry)
+
+    @contextmanager
+    def arriving(self, entry: Entry) -> Iterator[BinaryIO]:
+        """A file that becomes the object at the end of the block; after an error in the block it is gone.
+
+        Raises
+        ------
+        OSError
+            If the folder cannot be written.
+        """
+        path = self.place(entry)
         self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
         path.parent.mkdir(mode=0o700, exist_ok=True)
-        self._make_room(len(data))
+        self._make_room(entry.size)
         handle, temporary = tempfile.mkstemp(prefix=".", dir=path.parent)
         try:
             with os.fdopen(handle, "wb") as file:
-                file.write(data)
+                yield file
             Path(temporary).replace(path)
-        except OSError:
+        except BaseException:
             with suppress(OSError):
                 Path(temporary).unlink()
             raise
-        return path
 
     def drop(self, entry: Entry) -> bool:
         """Remove an object, if it is here; whether it was."""
-        path = self._path(entry)
+        path = self.place(entry)
         try:
             path.unlink()
         except OSError:
             return False
         return True
 
-    def _path(self, entry: Entry) -> Path:
+    def place(self, entry: Entry) -> Path:
+        """Where an object lies, if it is here."""
         if _SHA256.fullmatch(entry.sha256) is None:
             raise CorruptError("a manifest has a checksum that is none: restore it from a copy of the store")
         return self.root / entry.sha256[:2] / entry.sha256

@@ -10,6 +10,7 @@ from gradstore.errors import GradstoreError, StoreWriteError
 from gradstore.storage.faults import Fault, fault_of
 from gradstore.storage.interruptible import interruptible
 from gradstore.storage.patience import PATIENCE, Patience, Persistence
+from gradstore.storage.receiver import PIECE, Receiver
 from gradstore.storage.redaction import Secrets
 
 if TYPE_CHECKING:
@@ -74,21 +75,23 @@ class Client:
 
     def get(self, key: str, most: int | None = None) -> Found | None:
         """An object; only its first `most` bytes and one more, if it has more."""
+        receiver = Receiver(most)
+        stat = self.download(key, receiver)
+        return None if stat is None else Found(receiver.data(), stat)
+
+    def download(self, key: str, receiver: Receiver) -> Stat | None:
+        """Hand an object over piece by piece; None if there is no such object."""
         import obstore
 
-        def operation() -> Found | Fault:
+        def operation() -> Stat | Fault:
+            receiver.restart()
             result = obstore.get(self._store, key)
             stat = _stat(result.meta)
-            if most is None or stat.size <= most:
-                data = bytes(result.bytes())
-                cut = len(data) != stat.size
-                return Fault(True, True, "the connection broke off") if cut else Found(data, stat)
-            data = b""
-            for piece in result.stream(min_chunk_size=1 << 20):
-                data += bytes(piece)
-                if len(data) > most:
-                    break
-            return Found(data[: most + 1], stat)
+            for piece in result.stream(min_chunk_size=PIECE):
+                if not receiver.write(bytes(piece)):
+                    return stat
+            cut = receiver.size != stat.size
+            return Fault(True, True, "the connection broke off") if cut else stat
 
         return self._read(key, operation)
 

@@ -11,6 +11,7 @@ from gradstore.storage.faults import Fault
 from gradstore.storage.kept import joined
 from gradstore.storage.patience import PATIENCE, Patience, Persistence
 from gradstore.storage.readonly import ReadOnlyFolder
+from gradstore.storage.receiver import PIECE, Receiver
 from gradstore.storage.redaction import Secrets
 
 if TYPE_CHECKING:
@@ -61,15 +62,18 @@ class HubFolder(ReadOnlyFolder):
         key = self._key(name)
         return self._read(name, lambda: bytes(self._system.cat_file(key)))
 
-    def download(self, name: str, most: int) -> bytes | None:
-        """An object, or its first bytes."""
+    def download(self, name: str, receiver: Receiver) -> bool:
+        """Hand an object over."""
         key = self._key(name)
 
-        def operation() -> bytes:
-            with self._system.open(key, "rb") as file:
-                return bytes(file.read(most + 1))
+        def operation() -> bool:
+            receiver.restart()
+            with self._system.open(key, "rb", block_size=0) as file:  # as a stream
+                while (piece := file.read(PIECE)) and receiver.write(piece):
+                    pass
+            return True
 
-        return self._read(name, operation)
+        return bool(self._read(name, operation))
 
     def size(self, name: str) -> int | None:
         """Bytes of an object; None if there is no such object."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from abc import abstractmethod
 from contextlib import suppress
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 from gradstore.errors import CorruptError, GradstoreError
 from gradstore.storage.cache import FOLDER, Cache
 from gradstore.storage.folder import Entry, Folder
+from gradstore.storage.receiver import Receiver, UnwritableError
 
 __all__ = ["RemoteFolder", "joined"]
 
@@ -30,21 +30,25 @@ class RemoteFolder(Folder):
         self.cache = cache
 
     @abstractmethod
-    def download(self, name: str, most: int) -> bytes | None:
-        """An object as it is now, or its first `most` bytes and one more; None if there is no such object."""
+    def download(self, name: str, receiver: Receiver) -> bool:
+        """Hand an object over piece by piece, from its beginning in each try; False if there is no such object."""
 
     def fetch(self, name: str, entry: Entry) -> bytes | None:
         """Bytes of a sealed object, kept or downloaded; what is kept is compared in size only."""
         data = self.cache.read(entry)
-        if data is None:
-            data = self._sound(name, entry)
-            if data is not None and _is(data, entry):
+        if data is not None:
+            return data
+        receiver = Receiver(entry.size)
+        try:
+            if self._receive(name, entry, receiver):
                 with suppress(OSError):  # no room, no right to write: only slower
-                    self.cache.keep(entry, data)
-        return data
+                    self.cache.keep(entry, receiver.data())
+        except _GoneError:
+            return None
+        return receiver.data()
 
     def file(self, name: str, entry: Entry) -> Path | None:
-        """The file in the cache, downloaded if need be; None if there is no such object.
+        """The file in the cache, downloaded into it if need be; None if there is no such object.
 
         Raises
         ------
@@ -56,20 +60,21 @@ class RemoteFolder(Folder):
         path = self.cache.find(entry)
         if path is not None:
             return path
-        data = self._sound(name, entry)
-        if data is None:
-            return None
-        if not _is(data, entry):
-            raise CorruptError(
-                f"{self.where(name)} does not match its manifest: restore it from a copy of the store"
-            )
         try:
-            return self.cache.keep(entry, data)
-        except OSError as error:
+            with self.cache.arriving(entry) as file:
+                if not self._receive(name, entry, Receiver(entry.size, file)):
+                    raise CorruptError(
+                        f"{self.where(name)} does not match its manifest: restore it from a copy of the store"
+                    )
+        except _GoneError:
+            return None
+        except (OSError, UnwritableError) as error:
+            reason = getattr(error, "strerror", None) or error
             raise GradstoreError(
-                f"cannot keep {self.where(name)} in the cache {self.cache.root}: {error.strerror or error}; set "
-                f"{FOLDER} to a folder that is writable and has room"
+                f"cannot keep {self.where(name)} in the cache {self.cache.root}: {reason}; set {FOLDER} to a folder "
+                "that is writable and has room"
             ) from error
+        return self.cache.place(entry)
 
     def absent(self, name: str, entry: Entry) -> bool:  # noqa: ARG002
         """Whether it is not in the cache."""
@@ -79,14 +84,18 @@ class RemoteFolder(Folder):
         """Remove a damaged object from the cache."""
         return self.cache.drop(entry)
 
-    def _sound(self, name: str, entry: Entry) -> bytes | None:
-        """Download an object, again if its bytes are not those of the manifest; the last ones if they never are."""
-        data = None
+    def _receive(self, name: str, entry: Entry, receiver: Receiver) -> bool:
+        """Download an object, again if its bytes are not those of the manifest; whether they are at last."""
         for _ in range(_TRIES):
-            data = self.download(name, entry.size)
-            if data is None or _is(data, entry):
-                break
-        return data
+            if not self.download(name, receiver):
+                raise _GoneError
+            if receiver.is_whole(entry):
+                return True
+        return False
+
+
+class _GoneError(Exception):
+    """There is no such object."""
 
 
 def joined(prefix: str, name: str) -> str:
@@ -103,7 +112,3 @@ def joined(prefix: str, name: str) -> str:
             f"{prefix or '.'}/{name!r} leads out of the store; a store must not name what lies elsewhere"
         )
     return "/".join([prefix, *parts] if prefix else parts)
-
-
-def _is(data: bytes, entry: Entry) -> bool:
-    return len(data) == entry.size and hashlib.sha256(data).hexdigest() == entry.sha256

@@ -13,6 +13,7 @@ from gradstore.storage.client import Client
 from gradstore.storage.index import INDEX, LARGEST_INDEX, Index, parse_index
 from gradstore.storage.kept import joined
 from gradstore.storage.readonly import ReadOnlyFolder
+from gradstore.storage.receiver import Receiver
 
 __all__ = ["WebFolder"]
 
@@ -77,15 +78,16 @@ class WebFolder(ReadOnlyFolder):
 
     def get(self, name: str) -> bytes | None:
         """All bytes of an object; None if there is no such object."""
-        data = self.download(name, _LARGEST)
-        if data is not None and len(data) > _LARGEST:
+        found = self._client.get(joined(self._prefix, name), _LARGEST)
+        if found is None:
+            return None
+        if len(found.data) > _LARGEST:
             raise CorruptError(f"{self.where(name)} is larger than 1 GiB, which nothing in a store is")
-        return data
+        return found.data
 
-    def download(self, name: str, most: int) -> bytes | None:
-        """An object, or its first bytes."""
-        found = self._client.get(joined(self._prefix, name), most)
-        return None if found is None else found.data
+    def download(self, name: str, receiver: Receiver) -> bool:
+        """Hand an object over."""
+        return self._client.download(joined(self._prefix, name), receiver) is not None
 
     def size(self, name: str) -> int | None:
         """Bytes of an object; None if there is no such object."""

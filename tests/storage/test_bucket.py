@@ -18,7 +18,9 @@ from gradstore.sharing import merge
 from gradstore.storage import Folder, LocalFolder, open_folder
 from gradstore.storage.bucket import BucketFolder
 from gradstore.storage.client import Client
+from gradstore.storage.receiver import PIECE, Receiver
 from gradstore.store import open_store, read_artifact, write_artifact
+from gradstore.store.manifest import Entry
 from tests.s3 import BUCKET
 
 
@@ -95,10 +97,23 @@ def test_locations_need_no_folder_and_may_have_any_letters(bucket: str) -> None:
     assert str(root) == f"s3://{BUCKET}"
 
 
-def test_large_objects_arrive_whole(folder: BucketFolder) -> None:
+def test_large_objects_arrive_whole_and_piece_by_piece(
+    folder: BucketFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
     data = np.random.default_rng(0).bytes(40 << 20)
     folder.put("large", data)
-    assert folder.get("large") == data
+    pieces: list[int] = []
+    real = Receiver.write
+
+    def write(self: Receiver, piece: bytes) -> bool:
+        pieces.append(len(piece))
+        return real(self, piece)
+
+    monkeypatch.setattr(Receiver, "write", write)
+    path = folder.file("large", Entry.of(data))
+    assert path is not None
+    assert path.read_bytes() == data
+    assert max(pieces) <= 4 * PIECE
 
 
 def test_a_store_in_a_bucket_is_the_store_on_a_disk(

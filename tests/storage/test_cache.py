@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import stat
 import subprocess
@@ -12,6 +13,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -23,6 +25,7 @@ from gradstore.storage import LocalFolder, cache, open_folder
 from gradstore.storage.bucket import BucketFolder
 from gradstore.storage.cache import Cache, cache_from_environment, parse_size
 from gradstore.storage.client import Client
+from gradstore.storage.receiver import Receiver
 from gradstore.store import open_store
 from gradstore.store.manifest import Entry
 
@@ -46,13 +49,13 @@ def unused(root: Path, seconds: float = 100) -> None:
 def downloads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of all objects that are read from the bucket."""
     seen: list[str] = []
-    real = Client.get
+    real = Client.download
 
-    def get(self: Client, key: str, most: int | None = None) -> object:
+    def download(self: Client, key: str, receiver: Receiver) -> object:
         seen.append(key)
-        return real(self, key, most)
+        return real(self, key, receiver)
 
-    monkeypatch.setattr(Client, "get", get)
+    monkeypatch.setattr(Client, "download", download)
     return seen
 
 
@@ -195,14 +198,22 @@ def test_without_a_cache_only_mapping_fails_and_says_what_to_set(opened: Opened,
         folder.file("a", entry(b"hello"))
 
 
-def test_a_full_disk_costs_speed_and_leaves_nothing(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("when", ["write", "rename"])
+def test_a_full_disk_costs_speed_and_leaves_nothing(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
     folder = opened()
     folder.put("a", b"hello")
+    error = OSError(28, "No space left on device")
 
-    def full(self: Path, target: Path) -> Path:
-        raise OSError(28, "No space left on device")
+    class Full(io.BufferedWriter):
+        def write(self, _: object) -> int:
+            raise error
 
-    monkeypatch.setattr(Path, "replace", full)
+    if when == "write":
+        monkeypatch.setattr(cache.os, "fdopen", lambda handle, _: Full(io.FileIO(handle, "wb")))
+    else:
+        monkeypatch.setattr(Path, "replace", Mock(side_effect=error))
     assert folder.fetch("a", entry(b"hello")) == b"hello"
     with pytest.raises(GradstoreError, match=r"No space left on device; set GRADSTORE_CACHE to a folder"):
         folder.file("a", entry(b"hello"))

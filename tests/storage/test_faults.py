@@ -20,6 +20,7 @@ from gradstore.storage.patience import Patience
 from gradstore.store import open_store
 from gradstore.store.manifest import Entry
 from tests.s3 import READER, READER_SECRET, Server
+from tests.storage.conftest import IMPATIENT
 from tests.storage.faulty import FAULTS, Faulty
 
 Opened = Callable[..., BucketFolder]
@@ -28,7 +29,7 @@ PATIENT = Patience(first=20, later=20, tries=50, longest=0.05)
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_half_of_all_requests_failing_loses_nothing(opened: Opened, faulty: Faulty, fault: str) -> None:
-    folder, direct = opened(endpoint=faulty.endpoint, patience=PATIENT), opened()
+    folder, direct = opened(endpoint=faulty.endpoint, patience=PATIENT, read_timeout="300ms"), opened()
     faulty.faults, faulty.share = (fault,), 0.5 if fault != "hang" else 0.25
     data = {f"a/{number}": bytes([number]) * (1 + 5000 * number) for number in range(4)}
     for name, each in data.items():
@@ -65,7 +66,7 @@ def test_a_store_written_and_read_through_a_bad_network_is_whole(
 def test_a_server_that_only_fails_gives_one_line_and_no_half_object(
     opened: Opened, faulty: Faulty, fault: str
 ) -> None:
-    folder = opened(endpoint=faulty.endpoint)
+    folder = opened(endpoint=faulty.endpoint, **IMPATIENT)
     opened().put("old", b"before" * 100)
     faulty.faults, faulty.share = (fault,), 1
     with pytest.raises(GradstoreError) as reading:
