@@ -113,4 +113,6 @@ def _nearby(name: str, store: Store | None = None) -> str:
 def _folders(root: Path) -> Iterator[Path]:
     yield root
     for pattern in ("*/", "*/*/"):
-        yield from (each for each in root.glob(pattern) if not each.name.startswith("."))
+        for each in root.glob(pattern):
+            if not each.name.startswith(".") and not (each / METADATA).exists():  # nor inside a store
+                yield each
