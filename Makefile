@@ -36,7 +36,7 @@ spelling: $(READY)
 
 # Whatever Sphinx warns of, such as a link that leads nowhere, is an error.
 docs: $(READY)
-	$(BIN)/sphinx-build -q -W --keep-going -c docs . docs/_build/html
+	$(BIN)/sphinx-build -q -a -W --keep-going -c docs . docs/_build/html
 
 # Asks every site that the pages link to; needs a network.
 links: $(READY)
