@@ -36,13 +36,35 @@ PROJECTIONS = ("sjlt", "rademacher", "kron", "kron+sjlt", "none")
 
 
 def canonical_json(value: Any, errors: str = "strict") -> bytes:
-    """UTF-8 JSON with sorted keys and no spaces: equal values have equal bytes. `errors` as for `str.encode`."""
+    """UTF-8 JSON with sorted keys and no spaces: equal values have equal bytes. `errors` as for `str.encode`.
+
+    Parameters
+    ----------
+    value : JSON value
+        What to write.
+    errors : str, default "strict"
+        As for `str.encode`.
+
+    Returns
+    -------
+    bytes
+    """
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return text.encode(errors=errors)
 
 
 def digest(*parts: bytes) -> str:
-    """First 16 bytes of the SHA-256 over length-prefixed `parts`, in hexadecimal."""
+    """First 16 bytes of the SHA-256 over length-prefixed `parts`, in hexadecimal.
+
+    Parameters
+    ----------
+    *parts : bytes
+        What to hash; where one part ends counts too.
+
+    Returns
+    -------
+    str, 32 hexadecimal digits
+    """
     state = hashlib.sha256()
     for part in parts:
         state.update(len(part).to_bytes(8, "little"))
@@ -55,6 +77,22 @@ def content_hash(record: Mapping[str, Any], errors: str = "strict") -> str:
 
     Nulls do not count because columnar files cannot tell them from absent fields. `TypeError` if
     the record cannot be written as JSON; `errors` as for `canonical_json`.
+
+    Parameters
+    ----------
+    record : Mapping
+        A row.
+    errors : str, default "strict"
+        As for `canonical_json`.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    TypeError
+        If the record cannot be written as JSON.
     """
     content = {
         key: _without_nulls(value) for key, value in record.items() if key != "id" and value is not None
@@ -179,7 +217,13 @@ class CheckpointIdentity:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> CheckpointIdentity:
-        """Inverse of `to_json`; fields of later versions are ignored."""
+        """Inverse of `to_json`; fields of later versions are ignored.
+
+        Parameters
+        ----------
+        value : Mapping
+            What `to_json` made.
+        """
         known = {f.name: value[f.name] for f in fields(cls) if f.name in value}
         projection = known.get("projection", {})
         known["projection"] = ProjectionSpec(**{k: projection[k] for k in ("kind", "dim", "seed")})
@@ -189,7 +233,17 @@ class CheckpointIdentity:
         return cls(**known)
 
     def differences(self, other: CheckpointIdentity) -> list[str]:
-        """One phrase for every difference that makes rows incomparable, such as ``"projection: a, not b"``."""
+        """One phrase for every difference that makes rows incomparable, such as ``"projection: a, not b"``.
+
+        Parameters
+        ----------
+        other : CheckpointIdentity
+            What is to be compared with.
+
+        Returns
+        -------
+        list of str
+        """
         found = []
         for name in ("base_digest", "adapter_digest", "tokenizer_digest", "template_digest"):
             mine, theirs = getattr(self, name), getattr(other, name)
@@ -248,7 +302,15 @@ class GradientSink(Protocol):
         """Chunks that are not finished yet."""
 
     def write(self, chunk: int, block: GradientBlock) -> None:
-        """Make one chunk durable."""
+        """Make one chunk durable.
+
+        Parameters
+        ----------
+        chunk : int
+            Its number.
+        block : GradientBlock
+            Its rows.
+        """
 
 
 @dataclass(frozen=True, slots=True)

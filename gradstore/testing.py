@@ -142,6 +142,10 @@ def tiny_context(
         Seed of another order of the same rows.
     seed : int
         Seed of the context's random generator.
+
+    Returns
+    -------
+    SelectionContext
     """
     ids, sources, gradients, target, subtasks = _tiny_rows(rows, dim, targets)
     order = np.arange(rows) if shuffle is None else np.random.default_rng(shuffle).permutation(rows)
@@ -162,7 +166,19 @@ def tiny_context(
 
 
 def tiny_store(path: str | Path, *, rows: int = 60, dim: int = 24, targets: int = 9) -> Store:
-    """Write the rows of `tiny_context` to a new store: the data sets ``pool`` and ``target``, no graph."""
+    """Write the rows of `tiny_context` to a new store: the data sets ``pool`` and ``target``, no graph.
+
+    Parameters
+    ----------
+    path : path
+        A place where nothing is yet.
+    rows, dim, targets : int
+        As for `tiny_context`.
+
+    Returns
+    -------
+    Store
+    """
     from gradstore.interchange import import_arrays
     from gradstore.store import open_store
 

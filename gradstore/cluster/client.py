@@ -34,6 +34,10 @@ def open_client(scheduler: str) -> Iterator[Client]:
         ``tcp://HOST:PORT`` (``tls://…``) connects to a scheduler that runs. In a script, start ``local`` only under
         ``if __name__ == "__main__":``, as for all processes that Python spawns.
 
+    Yields
+    ------
+    distributed.Client
+
     Raises
     ------
     UsageError

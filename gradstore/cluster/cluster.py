@@ -40,11 +40,39 @@ class Cluster:
         self.client, self._store, self._verified = client, store, verified
 
     def lists(self, nodes: Nodes, wanted: Sequence[Wanted], progress: Progress = silent) -> list[Lists]:
-        """What `exact_lists` gives of `nodes`, which must be of this store."""
+        """What `exact_lists` gives of `nodes`, which must be of this store.
+
+        Parameters
+        ----------
+        nodes : Nodes
+            Of this store.
+        wanted : sequence of Wanted
+            Which lists, as for `exact_lists`.
+        progress : callable, optional
+            ``progress(total, unit, label)`` gives a bar.
+
+        Returns
+        -------
+        list of (ndarray of int32, ndarray of float32), shapes (n, m)
+        """
         return cluster_lists(self._recipe(nodes), wanted, self.client, progress)
 
     def project(self, nodes: Nodes, directions: Float, progress: Progress = silent) -> Float:
-        """Inner products of `nodes`, which must be of this store, with `directions`."""
+        """Inner products of `nodes`, which must be of this store, with `directions`.
+
+        Parameters
+        ----------
+        nodes : Nodes
+            Of this store.
+        directions : ndarray of float32, shape (d, dim)
+            What to compare with.
+        progress : callable, optional
+            ``progress(total, unit, label)`` gives a bar.
+
+        Returns
+        -------
+        ndarray of float32, shape (n, d)
+        """
         return cluster_project(self._recipe(nodes), directions, self.client, progress)
 
     def _recipe(self, nodes: Nodes) -> Recipe:
@@ -54,6 +82,19 @@ class Cluster:
 @contextmanager
 def open_cluster(scheduler: str, store: Store | Location, *, verified: bool = False) -> Iterator[Cluster]:
     """A `Cluster` for a ``with`` block, from what the user calls a scheduler.
+
+    Parameters
+    ----------
+    scheduler : str
+        As for `open_client`.
+    store : Store, path or URL
+        Seen by all workers under this name.
+    verified : bool, default False
+        Check every chunk against its checksum when it is read.
+
+    Yields
+    ------
+    Cluster
 
     Raises
     ------

@@ -26,6 +26,13 @@ def cluster_neighbours(
 ) -> Lists:
     """The m nearest other rows of every row, bit for bit as `exact_neighbours` gives them; see `cluster_lists`.
 
+    Parameters
+    ----------
+    recipe, client, progress, panel
+        As for `cluster_lists`.
+    m : int
+        Neighbours of each row.
+
     Returns
     -------
     neighbours : ndarray of int32, shape (n, m)

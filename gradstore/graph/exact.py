@@ -45,6 +45,17 @@ class Wanted(NamedTuple):
 def exact_neighbours(vectors: Vectors, m: int, progress: Progress = silent, *, memory: int = MEMORY) -> Lists:
     """The m nearest other rows of every row; see `exact_lists`.
 
+    Parameters
+    ----------
+    vectors : Vectors
+        Unit rows, such as `Nodes`.
+    m : int
+        Neighbours of each row.
+    progress : callable, optional
+        ``progress(total, unit, label)`` gives a bar.
+    memory : int, default 4e9
+        Bytes that may be used.
+
     Returns
     -------
     neighbours : ndarray of int32, shape (n, m)

@@ -60,6 +60,17 @@ class Graph:
     def node_of(self, name: str, dataset: str | None = None) -> int:
         """Number of the row with the id `name`; `dataset` is needed where several data sets have one.
 
+        Parameters
+        ----------
+        name : str
+            A row's id.
+        dataset : str, optional
+            Needed where several data sets have a row of this id.
+
+        Returns
+        -------
+        int
+
         Raises
         ------
         StoreNotFoundError
@@ -83,6 +94,10 @@ class Graph:
         among : str or sequence of str, optional
             Only links to rows of these data sets.
 
+        Returns
+        -------
+        list of Link
+
         Raises
         ------
         StoreNotFoundError, UsageError
@@ -97,6 +112,15 @@ class Graph:
         """The rows that point against the one with the id `name` (negative cosine), the most opposed first.
 
         Parameters and errors are those of `neighbours_of`.
+
+        Parameters
+        ----------
+        name, dataset, among
+            As for `neighbours_of`.
+
+        Returns
+        -------
+        list of Link
 
         Raises
         ------
@@ -115,6 +139,15 @@ class Graph:
         """The nodes of some data sets, with those of their links that end at such a node.
 
         Lists keep their order and are not filled up with others: build a graph of these data sets for that.
+
+        Parameters
+        ----------
+        datasets : str or sequence of str
+            Their names.
+
+        Returns
+        -------
+        Graph
 
         Raises
         ------
@@ -146,6 +179,10 @@ class Graph:
         datasets : str or sequence of str, optional
             Rows and columns are the nodes of `among` them; default: all.
 
+        Returns
+        -------
+        scipy.sparse.csr_array, shape (n, n)
+
         Raises
         ------
         UsageError
@@ -163,6 +200,10 @@ class Graph:
         ----------
         datasets : str or sequence of str, optional
             Only the nodes of these data sets, numbered as in `among` them; default: all.
+
+        Returns
+        -------
+        networkx.DiGraph
 
         Raises
         ------
@@ -211,6 +252,17 @@ class Graph:
 
 def load_graph(store: Store | str | Path, name: str = "default") -> Graph:
     """Read a graph, after checking that its data sets are those it was built from.
+
+    Parameters
+    ----------
+    store : Store or path
+        Where it lies.
+    name : str, default "default"
+        The graph's name.
+
+    Returns
+    -------
+    Graph
 
     Raises
     ------

@@ -48,6 +48,15 @@ class Part:
     def of(cls, datasets: Sequence[Dataset], direction: str | None, *, target: bool) -> Part:
         """Part with all rows that are valid and not zero.
 
+        Parameters
+        ----------
+        datasets : sequence of Dataset
+            One data set at each checkpoint.
+        direction : str or None
+            What to read; None: what is usual for a pool or a target.
+        target : bool
+            Whether it is a target.
+
         Raises
         ------
         UsageError
@@ -83,7 +92,18 @@ class Part:
         return tuple(int(dataset.dim(self.direction)) for dataset in self.datasets)
 
     def check_comparable(self, other: Part) -> None:
-        """Refuse rows whose inner products with those of `other` would mean nothing."""
+        """Refuse rows whose inner products with those of `other` would mean nothing.
+
+        Parameters
+        ----------
+        other : Part
+            What it shall be compared with.
+
+        Raises
+        ------
+        IncompatibleError
+            If model, template, projection or length differ; the message says which.
+        """
         kinds = [f"{part.direction!r} of {part.datasets[0].name!r}" for part in (other, self)]
         if (self.direction == EMBEDDING) != (other.direction == EMBEDDING):
             raise IncompatibleError(
@@ -135,7 +155,17 @@ class Nodes:
         return len(self.rows)
 
     def subset(self, nodes: npt.NDArray[np.int64]) -> Nodes:
-        """Some of the nodes, at least one, given in ascending order; `self` if they are all."""
+        """Some of the nodes, at least one, given in ascending order; `self` if they are all.
+
+        Parameters
+        ----------
+        nodes : ndarray of int64, shape (n,)
+            Ascending.
+
+        Returns
+        -------
+        Nodes
+        """
         if len(nodes) == len(self):
             return self
         cuts = np.searchsorted(nodes, self._starts)
@@ -152,7 +182,17 @@ class Nodes:
         return self.column("ids")
 
     def column(self, name: str) -> npt.NDArray[Any]:
-        """A column of the data sets for each node, such as ``"sources"`` (that of the first checkpoint)."""
+        """A column of the data sets for each node, such as ``"sources"`` (that of the first checkpoint).
+
+        Parameters
+        ----------
+        name : str
+            An attribute of `Dataset` with a value for each row.
+
+        Returns
+        -------
+        ndarray, shape (n,)
+        """
         return np.concatenate([np.asarray(getattr(p.datasets[0], name))[p.rows] for p in self.parts])
 
     @property
@@ -184,7 +224,17 @@ class Nodes:
                 done += len(rows)
 
     def read(self, start: int, stop: int) -> npt.NDArray[np.float32]:
-        """Unit vectors of the nodes from `start` to `stop`, shape (stop - start, dim)."""
+        """Unit vectors of the nodes from `start` to `stop`, shape (stop - start, dim).
+
+        Parameters
+        ----------
+        start, stop : int
+            The first node, and the one after the last.
+
+        Returns
+        -------
+        ndarray of float32, shape (stop - start, dim)
+        """
         found = []
         for part, begin in zip(self.parts, self._starts, strict=False):
             rows = part.rows[max(start - begin, 0) : max(stop - begin, 0)]
@@ -195,11 +245,31 @@ class Nodes:
         return self.unit(np.concatenate(found)) if found else np.zeros((0, self.dim), np.float32)
 
     def take(self, nodes: npt.ArrayLike) -> npt.NDArray[np.float32]:
-        """Unit vectors of any nodes in any order, shape (n, dim)."""
+        """Unit vectors of any nodes in any order, shape (n, dim).
+
+        Parameters
+        ----------
+        nodes : array of int, shape (n,)
+            By number.
+
+        Returns
+        -------
+        ndarray of float32, shape (n, dim)
+        """
         return self.unit(self.take_raw(nodes))
 
     def take_raw(self, nodes: npt.ArrayLike) -> npt.NDArray[np.float32]:
-        """Stored rows of `nodes`, neither normalised nor weighted, checkpoints side by side."""
+        """Stored rows of `nodes`, neither normalised nor weighted, checkpoints side by side.
+
+        Parameters
+        ----------
+        nodes : array of int, shape (n,)
+            By number.
+
+        Returns
+        -------
+        ndarray of float32, shape (n, dim)
+        """
         wanted = np.asarray(nodes, np.int64)
         raw = np.empty((len(wanted), self.dim), np.float32)
         for part, begin in zip(self.parts, self._starts, strict=False):
@@ -215,12 +285,32 @@ class Nodes:
         return np.repeat(np.sqrt(np.array(self.weights, np.float32)), self.widths)
 
     def has_records(self, nodes: Sequence[int]) -> bool:
-        """Whether the store holds the original rows of `nodes`."""
+        """Whether the store holds the original rows of `nodes`.
+
+        Parameters
+        ----------
+        nodes : sequence of int
+            By number.
+
+        Returns
+        -------
+        bool
+        """
         names = set(self.datasets[np.asarray(nodes, np.int64)])
         return all(p.datasets[0].has_records for p in self.parts if p.datasets[0].name in names)
 
     def records(self, nodes: Sequence[int]) -> list[dict[str, Any]]:
-        """Original rows of `nodes`, in the same order."""
+        """Original rows of `nodes`, in the same order.
+
+        Parameters
+        ----------
+        nodes : sequence of int
+            By number.
+
+        Returns
+        -------
+        list of dict
+        """
         found: dict[int, dict[str, Any]] = {}
         for part, begin in zip(self.parts, self._starts, strict=False):
             here = [n for n in nodes if begin <= n < begin + len(part.rows)]
@@ -230,7 +320,17 @@ class Nodes:
         return [found[n] for n in nodes]
 
     def unit(self, raw: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Normalise each checkpoint's part of `raw` in place and weight it with ``sqrt(w_t)``; returns `raw`."""
+        """Normalise each checkpoint's part of `raw` in place and weight it with ``sqrt(w_t)``; returns `raw`.
+
+        Parameters
+        ----------
+        raw : ndarray of float32, shape (n, dim)
+            Stored rows, checkpoints side by side; changed in place.
+
+        Returns
+        -------
+        ndarray of float32, shape (n, dim)
+        """
         stops = np.cumsum(self.widths)
         step = max(1, _CACHED // max(1, raw.shape[1]))
         for first in range(0, len(raw), step):

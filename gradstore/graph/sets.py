@@ -38,6 +38,10 @@ def open_nodes(
     direction, target_direction : str, optional
         Default: ``adam`` for train sets and ``sgd`` for targets where they have it, else their only direction.
 
+    Returns
+    -------
+    Nodes
+
     Raises
     ------
     StoreNotFoundError

@@ -173,20 +173,60 @@ class SelectionContext:
         return dense
 
     def read(self, start: int, stop: int) -> Float:
-        """Unit vectors of the candidates from `start` to `stop`."""
+        """Unit vectors of the candidates from `start` to `stop`.
+
+        Parameters
+        ----------
+        start, stop : int
+            The first candidate, and the one after the last.
+
+        Returns
+        -------
+        ndarray of float32, shape (stop - start, dim)
+        """
         return self._vectors.read(start, stop)
 
     def take(self, nodes: npt.ArrayLike) -> Float:
-        """Unit vectors of some candidates, in any order."""
+        """Unit vectors of some candidates, in any order.
+
+        Parameters
+        ----------
+        nodes : array of int, shape (n,)
+            Candidates by number.
+
+        Returns
+        -------
+        ndarray of float32, shape (n, dim)
+        """
         return self._vectors.take(nodes)
 
     def rows(self, ids: Sequence[str]) -> list[dict[str, Any]]:
-        """Original rows of the candidates with these ids."""
+        """Original rows of the candidates with these ids.
+
+        Parameters
+        ----------
+        ids : sequence of str
+            Ids of candidates.
+
+        Returns
+        -------
+        list of dict
+        """
         place = {name: i for i, name in reversed(list(enumerate(self.ids)))}
         return self._nodes.records([place[name] for name in ids])
 
     def project(self, directions: Float) -> Float:
-        """Inner products of all candidates with `directions` of shape (n, dim), shape (N, n); streams."""
+        """Inner products of all candidates with `directions` of shape (n, dim), shape (N, n); streams.
+
+        Parameters
+        ----------
+        directions : ndarray of float32, shape (n, dim)
+            What to compare with.
+
+        Returns
+        -------
+        ndarray of float32, shape (N, n)
+        """
         if self._elsewhere is not None:
             return self._elsewhere(self._nodes, directions, self.progress)
         found = np.empty((len(self), len(directions)), np.float32)
@@ -217,7 +257,17 @@ class SelectionContext:
         return np.array(sorted(range(len(self)), key=self.ids.tolist().__getitem__), np.int64)
 
     def ranked(self, scores: npt.NDArray[np.floating]) -> npt.NDArray[np.int64]:
-        """Candidates by descending score, those of equal score by id; NaN is the lowest score."""
+        """Candidates by descending score, those of equal score by id; NaN is the lowest score.
+
+        Parameters
+        ----------
+        scores : ndarray, shape (N,)
+            Higher is better.
+
+        Returns
+        -------
+        ndarray of int64, shape (N,)
+        """
         order = self._by_id
         return order[np.argsort(-np.where(np.isnan(scores), -np.inf, scores)[order], kind="stable")]
 

@@ -48,7 +48,17 @@ class Limits:
         return {name: value for name, value in values.items() if value not in (None, 0, [])}
 
     def most(self, budget: int) -> int | None:
-        """Most rows of one source, of `budget` rows; None: any number."""
+        """Most rows of one source, of `budget` rows; None: any number.
+
+        Parameters
+        ----------
+        budget : int
+            Rows to choose.
+
+        Returns
+        -------
+        int or None
+        """
         if isinstance(self.per_source, float):
             return max(1, int(self.per_source * budget))
         return self.per_source

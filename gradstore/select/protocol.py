@@ -28,4 +28,12 @@ class Selector(Protocol):
     name: str
 
     def select(self, context: SelectionContext, budget: int) -> Selection:
-        """Choose at most `budget` candidates of `context`, each at most once."""
+        """Choose at most `budget` candidates of `context`, each at most once.
+
+        Parameters
+        ----------
+        context : SelectionContext
+            The candidates, their vectors, and the target.
+        budget : int
+            Rows to choose.
+        """

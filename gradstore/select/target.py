@@ -65,7 +65,17 @@ class Target:
         return self.nodes.take_raw(np.arange(len(self.nodes))) * self.nodes.scale
 
     def unit(self, rows: Float) -> Float:
-        """Copies of `rows` (means of `raw`, say), normalised and weighted like `vectors`."""
+        """Copies of `rows` (means of `raw`, say), normalised and weighted like `vectors`.
+
+        Parameters
+        ----------
+        rows : ndarray of float32, shape (n, dim)
+            Rows as `raw` has them.
+
+        Returns
+        -------
+        ndarray of float32, shape (n, dim)
+        """
         return self.nodes.unit(rows.copy())
 
     def groups(self) -> list[npt.NDArray[np.int64]]:

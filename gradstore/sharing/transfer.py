@@ -159,6 +159,24 @@ def pull(
 
     Every object is checked against its manifest when it has arrived, before it is written. For parameters and errors
     see `push`.
+
+    Parameters
+    ----------
+    source : path or URL
+        The store to copy.
+    out : path
+        The folder, which may hold an earlier part of the same copy.
+    checkpoints, datasets, directions, artefacts, dry_run, progress, log
+        As for `push`.
+
+    Returns
+    -------
+    TransferReport
+
+    Raises
+    ------
+    UsageError
+        If `out` is not on this machine.
     """
     if open_folder(out).path is None:
         raise UsageError(f"{out} is not on this machine: use `gradstore store push` to copy to it")

@@ -108,6 +108,10 @@ def write_artifact(
     attributes : Mapping
         JSON values.
 
+    Returns
+    -------
+    Artifact
+
     Raises
     ------
     UsageError
@@ -155,6 +159,19 @@ def _check(
 def read_artifact(store: Store, kind: str, name: str) -> Artifact:
     """Open a graph or a selection.
 
+    Parameters
+    ----------
+    store : Store
+        Where it lies.
+    kind : {"graphs", "selections"}
+        What it is.
+    name : str
+        Its name.
+
+    Returns
+    -------
+    Artifact
+
     Raises
     ------
     StoreNotFoundError
@@ -163,6 +180,8 @@ def read_artifact(store: Store, kind: str, name: str) -> Artifact:
         If it lacks its manifest.
     CorruptError
         If it is damaged.
+    UsageError
+        If the name cannot be one.
     """
     if kind not in ARTEFACTS:
         raise UsageError(unknown_name("kind of artefact", kind, ARTEFACTS))

@@ -29,7 +29,19 @@ ADAPTER_FILES = (
 
 
 def carries_adapter(store: Store, checkpoint: str) -> bool:
-    """Whether a store, or the one on which it lies, has files of a checkpoint."""
+    """Whether a store, or the one on which it lies, has files of a checkpoint.
+
+    Parameters
+    ----------
+    store : Store
+        Where to look.
+    checkpoint : str
+        Its name in the store.
+
+    Returns
+    -------
+    bool
+    """
     return is_sealed(_folder(store, checkpoint))
 
 

@@ -82,7 +82,20 @@ class Claim:
         )
 
     def put(self, columns: Part, pieces: Iterable[Piece]) -> None:
-        """Publish columns, and each direction's objects and then its part; what is there already is left as it is."""
+        """Publish columns, and each direction's objects and then its part; what is there already is left as it is.
+
+        Parameters
+        ----------
+        columns : Part
+            Columns of the chunk's rows.
+        pieces : iterable of Piece
+            Vectors, a piece for each direction.
+
+        Raises
+        ------
+        UsageError
+            If the claim was released already.
+        """
         if self._lock is None:
             raise UsageError(f"{self._what}: the claim on it is released")
         folder, part = self._dataset.folder, part_path(self.chunk)

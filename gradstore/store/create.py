@@ -18,6 +18,15 @@ __all__ = ["check_comparable", "create_store", "join_checkpoint"]
 def create_store(path: str | os.PathLike[str]) -> Store:
     """Open a store, or create it where there is nothing yet.
 
+    Parameters
+    ----------
+    path : path or URL
+        Where it lies.
+
+    Returns
+    -------
+    Store
+
     Raises
     ------
     UsageError

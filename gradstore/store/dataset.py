@@ -86,15 +86,45 @@ class Dataset(RowTable):
         check_counts(self.manifest, len(self), folder.where(MANIFEST))
 
     def dim(self, direction: str) -> int:
-        """Length of a row."""
+        """Length of a row.
+
+        Parameters
+        ----------
+        direction : str
+            A direction that is stored, such as ``adam``.
+
+        Returns
+        -------
+        int
+        """
         return self._direction(direction).vectors.dim
 
     def encoding(self, direction: str) -> str:
-        """How rows are kept: ``int8``, ``half``, ``int4``, ``sign`` or ``exact``."""
+        """How rows are kept: ``int8``, ``half``, ``int4``, ``sign`` or ``exact``.
+
+        Parameters
+        ----------
+        direction : str
+            A direction that is stored, such as ``adam``.
+
+        Returns
+        -------
+        str
+        """
         return self._direction(direction).vectors.encoding
 
     def compression(self, direction: str) -> str:
-        """How the codes are compressed: ``none``, ``zstd`` or ``blosc``."""
+        """How the codes are compressed: ``none``, ``zstd`` or ``blosc``.
+
+        Parameters
+        ----------
+        direction : str
+            A direction that is stored, such as ``adam``.
+
+        Returns
+        -------
+        str
+        """
         return self._direction(direction).vectors.compression
 
     def fidelity(self, direction: str) -> Mapping[str, Any] | None:
@@ -102,11 +132,30 @@ class Dataset(RowTable):
 
         ``spearman`` is the rank correlation over all pairs of the first ``rows`` rows, ``top1`` the share of the
         nearest 1 % of pairs that stay among them; ``source`` lists the encodings that the rows had been in before.
+
+        Parameters
+        ----------
+        direction : str
+            A direction that is stored, such as ``adam``.
+
+        Returns
+        -------
+        Mapping from str to figures, or None
         """
         return self._direction(direction).manifest.facts.get("fidelity")
 
     def digest_of(self, direction: str) -> str:
-        """Changes if and only if something stored of a direction or of the columns changes."""
+        """Changes if and only if something stored of a direction or of the columns changes.
+
+        Parameters
+        ----------
+        direction : str
+            A direction that is stored, such as ``adam``.
+
+        Returns
+        -------
+        str
+        """
         return self._direction(direction).manifest.digest
 
     @property
@@ -120,7 +169,17 @@ class Dataset(RowTable):
         return self.manifest.size + sum(self.size_of(each) for each in self.directions)
 
     def size_of(self, direction: str) -> int:
-        """Bytes stored of one direction."""
+        """Bytes stored of one direction.
+
+        Parameters
+        ----------
+        direction : str
+            A direction that is stored, such as ``adam``.
+
+        Returns
+        -------
+        int
+        """
         return self._direction(direction).manifest.size
 
     def unfinished(self) -> dict[str, int]:
@@ -129,11 +188,32 @@ class Dataset(RowTable):
         return state.unfinished() if state else {}
 
     def norms(self, direction: str) -> Rows:
-        """Euclidean norm of each projected row before encoding, shape (N,), float32."""
+        """Euclidean norm of each projected row before encoding, shape (N,), float32.
+
+        Parameters
+        ----------
+        direction : str
+            A direction that is stored, such as ``adam``.
+
+        Returns
+        -------
+        ndarray of float32, shape (N,)
+        """
         return self._direction(direction).norms
 
     def read(self, direction: str, start: int, stop: int) -> Rows:
         """Decoded rows ``start`` to ``stop`` (excluded), float32, shape (stop - start, dim).
+
+        Parameters
+        ----------
+        direction : str
+            A direction that is stored, such as ``adam``.
+        start, stop : int
+            The first row, and the one after the last.
+
+        Returns
+        -------
+        ndarray of float32, shape (stop - start, dim)
 
         Raises
         ------
@@ -160,6 +240,15 @@ class Dataset(RowTable):
         """All rows, a chunk at a time: pairs of the first row's index and the decoded rows.
 
         Read ahead, so that three chunks are in memory at most, and downloaded ahead where the store is elsewhere.
+
+        Parameters
+        ----------
+        direction : str
+            A direction that is stored, such as ``adam``.
+
+        Returns
+        -------
+        iterator of (int, ndarray of float32, shape (n, dim))
         """
         opened = self._direction(direction)
         chunks = range(len(self.chunks))
@@ -172,13 +261,34 @@ class Dataset(RowTable):
 
         Codes are mapped from their files where they can be, and nothing is copied; docs/format.md says what they mean.
         Scales are None for the encoding ``exact``.
+
+        Parameters
+        ----------
+        direction : str
+            A direction that is stored, such as ``adam``.
+
+        Yields
+        ------
+        start : int
+        codes : ndarray, shape (n, bytes or numbers of a row)
+        scales : ndarray of float32, shape (n,), or None
         """
         opened = self._direction(direction)
         for chunk, rows in enumerate(self.chunks):
             yield rows.start, *opened.encoded(chunk, slice(None))
 
     def download_size(self, direction: str) -> int:
-        """Bytes of a direction's vectors that must be downloaded before they can be read; 0 on a disk."""
+        """Bytes of a direction's vectors that must be downloaded before they can be read; 0 on a disk.
+
+        Parameters
+        ----------
+        direction : str
+            A direction that is stored, such as ``adam``.
+
+        Returns
+        -------
+        int
+        """
         return self._direction(direction).download_size
 
     def take(self, direction: str, rows: Choice) -> Rows:
@@ -189,6 +299,10 @@ class Dataset(RowTable):
         direction : str
         rows : sequence or ndarray
             Row numbers; ids; or a bool for each row, which takes those that are true, in order.
+
+        Returns
+        -------
+        ndarray of float32, shape (len(rows), dim)
 
         Raises
         ------

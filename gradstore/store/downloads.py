@@ -16,6 +16,10 @@ def download_note(vectors: Iterable[tuple[Dataset, str]]) -> str:
     Parameters
     ----------
     vectors : iterable of (Dataset, direction)
+
+    Returns
+    -------
+    str
     """
     sizes = [(dataset, direction, dataset.download_size(direction)) for dataset, direction in vectors]
     names = [f"{dataset.name} ({direction}) {bytes_text(size)}" for dataset, direction, size in sizes if size]

@@ -27,6 +27,10 @@ def new_store(location: Location, *, on: Location | None = None) -> Store:
     on : path or URL, optional
         The base.
 
+    Returns
+    -------
+    Store
+
     Raises
     ------
     UsageError

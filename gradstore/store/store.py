@@ -62,7 +62,17 @@ class Store:
         return self.folder.writable
 
     def at(self, place: str) -> Folder:
-        """The folder of a group or an artefact: its own, or the base's where only that has one."""
+        """The folder of a group or an artefact: its own, or the base's where only that has one.
+
+        Parameters
+        ----------
+        place : str
+            Such as ``checkpoints/checkpoint-100``.
+
+        Returns
+        -------
+        Folder
+        """
         return next(
             (each.at(place) for each in self._layers() if _is_group(each, place)), self.folder.at(place)
         )
@@ -85,6 +95,15 @@ class Store:
     def identity(self, checkpoint: str) -> CheckpointIdentity:
         """What the rows under a checkpoint were made with.
 
+        Parameters
+        ----------
+        checkpoint : str
+            Its name in the store.
+
+        Returns
+        -------
+        CheckpointIdentity
+
         Raises
         ------
         StoreNotFoundError
@@ -104,7 +123,17 @@ class Store:
         return found[0]
 
     def datasets(self, checkpoint: str | None = None) -> tuple[str, ...]:
-        """Sorted names of the data sets of one checkpoint, or of all; finished or not."""
+        """Sorted names of the data sets of one checkpoint, or of all; finished or not.
+
+        Parameters
+        ----------
+        checkpoint : str, optional
+            Default: all.
+
+        Returns
+        -------
+        tuple of str
+        """
         if checkpoint is None:
             return tuple(sorted({name for each in self.checkpoints for name in self.datasets(each)}))
         if checkpoint not in self.checkpoints:
@@ -114,7 +143,17 @@ class Store:
         return self._groups(f"{CHECKPOINTS}/{checkpoint}")
 
     def base_datasets(self, checkpoint: str) -> tuple[str, ...]:
-        """Sorted names of the data sets of a checkpoint that are not its own but the base's."""
+        """Sorted names of the data sets of a checkpoint that are not its own but the base's.
+
+        Parameters
+        ----------
+        checkpoint : str
+            Its name in the store.
+
+        Returns
+        -------
+        tuple of str
+        """
         if self.base is None:
             return ()
         place = f"{CHECKPOINTS}/{checkpoint}"
@@ -125,7 +164,17 @@ class Store:
         )
 
     def checkpoints_of(self, *datasets: str) -> tuple[str, ...]:
-        """Sorted names of the checkpoints that hold all these data sets."""
+        """Sorted names of the checkpoints that hold all these data sets.
+
+        Parameters
+        ----------
+        *datasets : str
+            Names of data sets.
+
+        Returns
+        -------
+        tuple of str
+        """
         return tuple(each for each in self.checkpoints if set(datasets) <= set(self.datasets(each)))
 
     def dataset(self, name: str, checkpoint: str | None = None) -> Dataset:
@@ -136,6 +185,10 @@ class Store:
         name : str
         checkpoint : str, optional
             Needed only where several checkpoints hold it.
+
+        Returns
+        -------
+        Dataset
 
         Raises
         ------
@@ -242,6 +295,10 @@ def open_store(location: Location, *, verified: bool = False) -> Store:
     verified : bool
         Check every chunk of gradients against its checksum when it is read; slower than mapping the files.
         Everything else is always checked.
+
+    Returns
+    -------
+    Store
 
     Raises
     ------

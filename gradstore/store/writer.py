@@ -151,6 +151,15 @@ class DatasetWriter:
     def claim(self, chunk: int) -> Claim | None:
         """Take a chunk; None if it is finished, or if it is claimed already, by whatever living process.
 
+        Parameters
+        ----------
+        chunk : int
+            Its number.
+
+        Returns
+        -------
+        Claim or None
+
         Raises
         ------
         UsageError
@@ -187,6 +196,13 @@ class DatasetWriter:
 
     def write(self, chunk: int, block: GradientBlock) -> None:
         """Claim a chunk, make it durable, and release it.
+
+        Parameters
+        ----------
+        chunk : int
+            Its number.
+        block : GradientBlock
+            Its rows.
 
         Raises
         ------

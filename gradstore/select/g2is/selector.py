@@ -78,7 +78,19 @@ class G2IS:
         self.center = center
 
     def select(self, context: SelectionContext, budget: int) -> Selection:
-        """Walk until `budget` candidates are picked, or (``authors``) no walk can go on."""
+        """Walk until `budget` candidates are picked, or (``authors``) no walk can go on.
+
+        Parameters
+        ----------
+        context : SelectionContext
+            With a target, and a graph unless neighbours are computed.
+        budget : int
+            Rows to choose.
+
+        Returns
+        -------
+        Selection
+        """
         used = self._resolved(context.dim)
         target = context.target
         self._check_neighbours(exact=context.exact)
