@@ -9,6 +9,7 @@ from typing import Any
 
 from gradstore.select import g2is
 from gradstore.select.context import SelectionContext
+from gradstore.select.excluded import excluded_rows
 from gradstore.select.limits import Limits
 from gradstore.select.picked import Picked
 from gradstore.select.protocol import Selector
@@ -24,6 +25,7 @@ __all__ = [
     "Selector",
     "SelectorInfo",
     "Target",
+    "excluded_rows",
     "g2is",
     "resolve",
     "select",

@@ -11,6 +11,7 @@ import click
 from click.core import ParameterSource
 
 from gradstore_cli import completers, console
+from gradstore_cli.choice import choice_text
 from gradstore_cli.cluster import working_on
 from gradstore_cli.commands.why import explanation
 from gradstore_cli.options import (
@@ -26,6 +27,7 @@ from gradstore_cli.options import (
     train_option,
     verify_option,
 )
+from gradstore_cli.quantities import as_assignments, as_count, as_rows_or_share
 
 if TYPE_CHECKING:
     from gradstore.graph.nodes import Nodes
@@ -34,41 +36,6 @@ if TYPE_CHECKING:
     from gradstore.select import Picked
     from gradstore.select.context import Project
     from gradstore.store import Store
-
-
-def _assignments(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
-    """Split ``name=value`` texts; the selector's own types decide what the values mean."""
-    pairs = [value.partition("=") for value in values]
-    for name, equals, _ in pairs:
-        if not (name and equals):
-            raise click.BadParameter(f"{name!r} is not of the form name=value, such as delta=0.8", ctx, param)
-    return {name.replace("-", "_"): value for name, _, value in pairs}
-
-
-def _count(ctx: click.Context, param: click.Parameter, text: str | None) -> int | None:
-    """What a number such as ``2M`` means."""
-    if text is None:
-        return None
-    scale = {"k": 10**3, "m": 10**6, "b": 10**9}.get(text[-1:].lower())
-    try:
-        found = int(float(text[:-1]) * scale) if scale else int(text)
-    except (ValueError, OverflowError) as error:
-        raise click.BadParameter(f"{text!r} is no number such as 2000000, 500k or 2M", ctx, param) from error
-    if found < 1:
-        raise click.BadParameter("choose at least 1", ctx, param)
-    return found
-
-
-def _rows_or_share(ctx: click.Context, param: click.Parameter, text: str | None) -> int | float | None:
-    """A whole number of rows, or with a point a share."""
-    if text is None:
-        return None
-    try:
-        return float(text) if "." in text else int(text)
-    except ValueError as error:
-        raise click.BadParameter(
-            f"{text!r} is neither a number of rows nor a share such as 0.2", ctx, param
-        ) from error
 
 
 _SECTIONS = {
@@ -108,7 +75,7 @@ _SECTIONS = {
     "params",
     multiple=True,
     metavar="NAME=VALUE",
-    callback=_assignments,
+    callback=as_assignments,
     shell_complete=completers.selector_parameters,
     help="Parameter of the selector; repeatable.",
 )
@@ -127,11 +94,11 @@ _SECTIONS = {
     metavar="F",
     help="Share of the train rows to choose.",
 )
-@click.option("--tokens", metavar="N", callback=_count, help="How many tokens to choose, such as 2M.")
+@click.option("--tokens", metavar="N", callback=as_count, help="How many tokens to choose, such as 2M.")
 @click.option(
     "--per-source",
     metavar="N|F",
-    callback=_rows_or_share,
+    callback=as_rows_or_share,
     help="Most rows of one source; a number with a point, such as 0.2, is a share of the budget.",
 )
 @click.option(
@@ -241,7 +208,7 @@ def command(
           -p delta=0.8 -p tolerance=0.02
       gradstore select grads.zarr --replay picked.selection.json -o again.jsonl
     """
-    from gradstore.select import Limits, select
+    from gradstore.select import Limits, excluded_rows, select
     from gradstore.select.output import read_record, replay, write_record, write_scores
     from gradstore.select.output.rows import check_place
     from gradstore.store import open_store
@@ -260,7 +227,7 @@ def command(
         options["tokens"] = None if budget is not None else options["tokens"]
         for option in ("train", "checkpoints"):
             options[option] = options[option] or None
-        options["limits"] = Limits(_excluded(exclude), min_tokens or 0, per_source, near_duplicate)
+        options["limits"] = Limits(excluded_rows(exclude), min_tokens or 0, per_source, near_duplicate)
     opened = open_store(store, verified=verified)
     if form != "ids" and not data and not _holds_rows(opened):
         raise click.UsageError(
@@ -282,7 +249,7 @@ def command(
         found = {"output": output, "ids": picked.ids, "composition": picked.composition(), **picked.report()}
         console.emit_json({**found, **({"explained": reasons} if explain else {})})
     else:
-        console.emit("\n\n".join([_text(picked), *map(explanation, reasons)]))
+        console.emit("\n\n".join([choice_text(picked), *map(explanation, reasons)]))
         console.say(f"{console.count(len(picked))} rows written to {output}")
 
 
@@ -361,65 +328,7 @@ def _holds_rows(store: Store) -> bool:
     )
 
 
-def _excluded(paths: tuple[Path, ...]) -> list[str]:
-    """Ids and content hashes of the rows in these files."""
-    from gradstore.data import load_rows
-    from gradstore.errors import DataError
-    from gradstore.records import content_hash
-
-    found: set[str] = set()
-    for path in paths:
-        if path.suffix == ".txt":
-            try:
-                found.update(line.strip() for line in path.read_text(encoding="utf-8").splitlines())
-            except (OSError, UnicodeDecodeError) as error:
-                raise DataError(f"{path} cannot be read: {error}") from error
-            continue
-        for row in load_rows(str(path)).rows:
-            found.update((row.id, content_hash(row.record, "surrogatepass")))
-    return sorted(found - {""})
-
-
 def _records(path: str, wanted: set[str]) -> dict[str, Mapping[str, Any]]:
     from gradstore.data import load_rows
 
     return {row.id: row.record for row in load_rows(path).rows if row.id in wanted}
-
-
-def _text(picked: Picked) -> str:
-    header = ("source", "chosen", "share", "in pool", "ratio")
-    lines = [
-        (
-            part.source,
-            console.count(part.chosen),
-            console.percent(part.share),
-            console.percent(part.base_share),
-            f"{part.ratio:.2f}",
-        )
-        for part in picked.composition()
-    ]
-    report = picked.report()["report"]
-    tables = {name: rows for name, rows in report.items() if _is_table(rows)}
-    counts = {name.replace("_", " "): _figure(value) for name, value in report.items() if name not in tables}
-    parts = [console.table(header, lines, right=header[1:]), console.facts(counts)]
-    for name, rows in tables.items():
-        columns = tuple(rows[0])
-        cells = [tuple(_figure(row[column]) for column in columns) for row in rows]
-        parts.append(f"{name}\n{console.table(columns, cells, right=columns[1:])}")
-    return "\n\n".join(filter(None, parts))
-
-
-def _is_table(value: Any) -> bool:
-    return isinstance(value, list) and bool(value) and all(isinstance(row, Mapping) for row in value)
-
-
-def _figure(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return ", ".join(f"{key.replace('_', ' ')} {_figure(item)}" for key, item in value.items())
-    if isinstance(value, list):
-        return "; ".join(map(_figure, value))
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    if isinstance(value, int) and not isinstance(value, bool):
-        return console.count(value)
-    return str(value)
