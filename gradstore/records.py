@@ -48,6 +48,11 @@ def canonical_json(value: Any, errors: str = "strict") -> bytes:
     Returns
     -------
     bytes
+
+    Examples
+    --------
+    >>> canonical_json({"b": 1, "a": None})
+    b'{"a":null,"b":1}'
     """
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return text.encode(errors=errors)
@@ -64,6 +69,11 @@ def digest(*parts: bytes) -> str:
     Returns
     -------
     str, 32 hexadecimal digits
+
+    Examples
+    --------
+    >>> digest(b"a", b"b") == digest(b"ab")
+    False
     """
     state = hashlib.sha256()
     for part in parts:
@@ -93,6 +103,11 @@ def content_hash(record: Mapping[str, Any], errors: str = "strict") -> str:
     ------
     TypeError
         If the record cannot be written as JSON.
+
+    Examples
+    --------
+    >>> content_hash({"id": "p1", "text": "a"}) == content_hash({"text": "a", "source": None})
+    True
     """
     content = {
         key: _without_nulls(value) for key, value in record.items() if key != "id" and value is not None

@@ -146,6 +146,12 @@ def tiny_context(
     Returns
     -------
     SelectionContext
+
+    Examples
+    --------
+    >>> context = tiny_context()
+    >>> len(context), context.similarity().shape
+    (57, (57, 9))
     """
     ids, sources, gradients, target, subtasks = _tiny_rows(rows, dim, targets)
     order = np.arange(rows) if shuffle is None else np.random.default_rng(shuffle).permutation(rows)
@@ -178,6 +184,11 @@ def tiny_store(path: str | Path, *, rows: int = 60, dim: int = 24, targets: int 
     Returns
     -------
     Store
+
+    Examples
+    --------
+    >>> tiny_store("tiny.zarr").datasets()
+    ('pool', 'target')
     """
     from gradstore.interchange import import_arrays
     from gradstore.store import open_store

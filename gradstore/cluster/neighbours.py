@@ -28,10 +28,12 @@ def cluster_neighbours(
 
     Parameters
     ----------
-    recipe, client, progress, panel
-        As for `cluster_lists`.
+    recipe : Recipe
+        What is compared.
     m : int
         Neighbours of each row.
+    client, progress, panel
+        As for `cluster_lists`.
 
     Returns
     -------

@@ -62,6 +62,16 @@ def exact_neighbours(vectors: Vectors, m: int, progress: Progress = silent, *, m
         By descending cosine, equal cosines by index; -1 where there are fewer than m other rows.
     cosines : ndarray of float32, shape (n, m)
         0 where there is no neighbour.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gradstore.graph.vectors import Dense
+    >>> rows = np.array([[1, 0], [0.6, 0.8], [0, 1]], np.float32)
+    >>> exact_neighbours(Dense(rows), 1)[0]
+    array([[1],
+           [2],
+           [1]], dtype=int32)
     """
     return exact_lists(vectors, [Wanted(1, m)], progress, memory=memory)[0]
 

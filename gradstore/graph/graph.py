@@ -270,6 +270,15 @@ def load_graph(store: Store | str | Path, name: str = "default") -> Graph:
         If there is no such graph.
     IncompatibleError
         If a data set has changed or gone since it was built.
+
+    Examples
+    --------
+    >>> from gradstore.graph import build_graph
+    >>> from gradstore.testing import tiny_store
+    >>> store = tiny_store("tiny.zarr")
+    >>> _ = build_graph(store, neighbours=4)
+    >>> load_graph(store).neighbours.shape
+    (66, 4)
     """
     from gradstore.store import open_store, read_artifact
 

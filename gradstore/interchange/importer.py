@@ -113,6 +113,14 @@ def import_arrays(
         If the store holds other content under that name, or the checkpoint has another identity.
     StoreWriteError
         If the store cannot be written.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rows = np.random.default_rng(0).standard_normal((8, 4))
+    >>> pool = import_arrays("mine.zarr", name="pool", gradients=rows, sources=["a"] * 8)
+    >>> len(pool), pool.directions
+    (8, ('sgd',))
     """
     if len(gradients.shape) != 2 or gradients.dtype.kind not in "fiu" or 0 in gradients.shape:
         raise UsageError(

@@ -25,6 +25,11 @@ class Limits:
         Most rows of one source; a float is a share of the budget.
     near_duplicate : float or None
         A row whose cosine with a chosen one is above this is not chosen.
+
+    Examples
+    --------
+    >>> Limits(min_tokens=8, per_source=0.2).most(1000)
+    200
     """
 
     exclude: Sequence[str] = field(default=(), repr=False)

@@ -113,6 +113,13 @@ def select(
         If a data set, checkpoint or needed graph does not exist.
     IncompatibleError
         If the data sets share no checkpoint, or the graph is older than its rows.
+
+    Examples
+    --------
+    >>> from gradstore.testing import tiny_store
+    >>> picked = select(tiny_store("tiny.zarr"), selector="less", target="target", budget=6)
+    >>> len(picked.ids)
+    6
     """
     from gradstore.store import open_store
 

@@ -37,6 +37,13 @@ def new_store(location: Location, *, on: Location | None = None) -> Store:
         If something is at `location`, or the base is an overlay.
     StoreNotFoundError
         If there is no store to lie on.
+
+    Examples
+    --------
+    >>> from gradstore.testing import tiny_store
+    >>> _ = tiny_store("theirs.zarr")
+    >>> new_store("mine.zarr", on="theirs.zarr").datasets()
+    ('pool', 'target')
     """
     folder = open_folder(location)
     if folder.names() or (folder.path is not None and folder.path.exists() and not folder.path.is_dir()):

@@ -133,6 +133,11 @@ class Store:
         Returns
         -------
         tuple of str
+
+        Raises
+        ------
+        StoreNotFoundError
+            If there is no such checkpoint.
         """
         if checkpoint is None:
             return tuple(sorted({name for each in self.checkpoints for name in self.datasets(each)}))
@@ -308,6 +313,13 @@ def open_store(location: Location, *, verified: bool = False) -> Store:
         If a newer format wrote it, or it is an overlay and not on this machine.
     CorruptError
         If its ``zarr.json`` is damaged.
+
+    Examples
+    --------
+    >>> from gradstore.testing import tiny_store
+    >>> _ = tiny_store("tiny.zarr")
+    >>> open_store("tiny.zarr").dataset("pool").read("sgd", 0, 2).shape
+    (2, 24)
     """
     folder = open_folder(location)
     ours = read_root(folder)

@@ -1,6 +1,6 @@
 """What pages tell to type works: their blocks are run, page by page, in folders that hold what they name.
 
-`things`, `run_folder` and `store_folder` in conftest.py are that. A block that cannot be run here has a reason on the line
+`things`, `run_folder` and `store_folder` in conftest.py are that. A block that cannot be run here has a reason
 before it, which nobody sees in the rendered page::
 
     <!-- skip: next "needs several GPUs" -->

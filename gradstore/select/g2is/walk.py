@@ -102,6 +102,13 @@ def gradient_walk(
     References
     ----------
     Zhao et al., "G2IS: Gradient-based graph instruction selection", ACL 2025, arXiv 2502.11062, Eq. 4-6.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rows = np.array([[1, 0], [0.8, 0.6], [-1, 0]], np.float32)
+    >>> gradient_walk(rows, [[1, 0]], [1], None, 2).picks
+    array([0, 1])
     """
     rows = as_vectors(train, "train")
     cores = unit_rows(components, "components")
