@@ -94,7 +94,7 @@ class BucketFolder(RemoteFolder):
     def replace(self, fresh: str, name: str) -> None:
         """Copy a sealed folder to the place of another.
 
-        Killed at any moment, this leaves the old one, the new one, or one without a manifest, which nobody reads.
+        Killed at any moment, this leaves the old one, the new one, or one without a manifest while `fresh` has its own.
         """
         new = self.at(fresh)._below("")
         self._client.delete([self._key(f"{name}/{MANIFEST}")])

@@ -134,7 +134,10 @@ class Folder(ABC):
 
     @abstractmethod
     def replace(self, fresh: str, name: str) -> None:
-        """Put a sealed folder in the place of another, which may not be there; no reader sees half of either."""
+        """Put a sealed folder in the place of another, which may not be there.
+
+        At any moment one of the two names has a manifest, and all that this lists.
+        """
 
     @abstractmethod
     def delete(self, name: str) -> None:

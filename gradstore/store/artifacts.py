@@ -3,16 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from gradstore.errors import IncompleteError, StoreNotFoundError, UsageError
+from gradstore.errors import (
+    CorruptError,
+    GradstoreError,
+    IncompleteError,
+    StoreNotFoundError,
+    UsageError,
+)
 from gradstore.registry import unknown_name
 from gradstore.store.arrays import DTYPES
 from gradstore.store.columns import read_strings, write_strings
-from gradstore.store.layout import ARTEFACTS, LOCK, METADATA, check_name, group_document, is_name, plain_json
+from gradstore.store.layout import (
+    ARTEFACTS,
+    LOCK,
+    MANIFEST,
+    METADATA,
+    check_name,
+    group_document,
+    is_name,
+    plain_json,
+)
 from gradstore.store.manifest import Sealed, read_manifest
 from gradstore.store.recorder import Recorder
 from gradstore.store.store import Store
@@ -20,6 +36,12 @@ from gradstore.store.store import Store
 __all__ = ["Artifact", "read_artifact", "write_artifact"]
 
 T = TypeVar("T")
+_TRIES = 3
+"""Looks at an artefact's two places, while it moves from one to the other."""
+
+
+class _ReplacedError(GradstoreError):
+    """What was opened is no longer there."""
 
 
 class _Lazy(Mapping[str, T]):
@@ -44,7 +66,7 @@ class _Lazy(Mapping[str, T]):
 
 
 class Artifact:
-    """A graph or a selection as stored; what is read is checked against the manifest.
+    """A graph or a selection as stored; what is read is checked against the manifest. Made by `read_artifact`.
 
     Attributes
     ----------
@@ -59,18 +81,40 @@ class Artifact:
         Changes if and only if something stored changes.
     """
 
-    def __init__(self, sealed: Sealed, kind: str, name: str) -> None:
-        attributes, arrays, strings = _members(sealed)
-        self.kind, self.name, self.digest = kind, name, sealed.manifest.digest
+    def __init__(self, places: Sequence[Sealed], kind: str, name: str) -> None:
+        attributes, arrays, strings = _either(places, _members)
+        self.kind, self.name, self.digest = kind, name, places[0].manifest.digest
         self.attributes: Mapping[str, Any] = attributes
-        self.arrays: Mapping[str, npt.NDArray[Any]] = _Lazy(arrays, sealed.array)
+        self.arrays: Mapping[str, npt.NDArray[Any]] = _Lazy(
+            arrays, lambda name: _either(places, lambda sealed: sealed.array(name))
+        )
         self.strings: Mapping[str, npt.NDArray[np.object_]] = _Lazy(
-            strings, lambda name: read_strings(sealed, name)
+            strings, lambda name: _either(places, lambda sealed: read_strings(sealed, name))
         )
 
     def __repr__(self) -> str:
         names = ", ".join([*self.arrays, *self.strings])
         return f"Artifact {self.kind}/{self.name}: {names}"
+
+
+def _fresh(name: str) -> str:
+    """Where an artefact is written before it takes its place; once it has a manifest it counts."""
+    return f".{name}.new"
+
+
+def _either(places: Sequence[Sealed], read: Callable[[Sealed], T]) -> T:
+    """What the first place gives, or the next: what is being put in place may have moved on meanwhile."""
+    for sealed in places[:-1]:
+        with suppress(CorruptError):
+            return read(sealed)
+    last = places[-1]
+    try:
+        return read(last)
+    except CorruptError:
+        now = read_manifest(last.folder)
+        if now is not None and now.digest == last.manifest.digest:
+            raise
+    raise _ReplacedError(f"{last.folder} was replaced while it was read: run the same command again")
 
 
 def _members(sealed: Sealed) -> tuple[dict[str, Any], list[str], list[str]]:
@@ -121,9 +165,11 @@ def write_artifact(
     """
     _check(kind, name, arrays, strings)
     plain = plain_json(attributes, f"attributes of {kind} {name!r}")
-    place, fresh = store.folder.at(kind), f".{name}.new"
+    place, fresh = store.folder.at(kind), _fresh(name)
     busy = f"another process is writing {kind}/{name} of {store.location}: wait for it to end"
     with place.lock(f".{name}{LOCK}", busy):
+        if place.get(f"{name}/{MANIFEST}") is None and place.get(f"{fresh}/{MANIFEST}") is not None:
+            place.replace(fresh, name)  # whoever began that was killed
         place.delete(fresh)
         recorder = Recorder(place.at(fresh))
         ours = {"attributes": plain, "arrays": sorted(arrays), "strings": sorted(strings)}
@@ -185,11 +231,16 @@ def read_artifact(store: Store, kind: str, name: str) -> Artifact:
     """
     if kind not in ARTEFACTS:
         raise UsageError(unknown_name("kind of artefact", kind, ARTEFACTS))
+    for place in (name, _fresh(name)) * _TRIES if is_name(name) else ():
+        folder = store.at(f"{kind}/{place}")
+        manifest = read_manifest(folder)
+        if manifest is not None:
+            folders = (folder,) if place == name else (folder, store.at(f"{kind}/{name}"))
+            with suppress(_ReplacedError):
+                return Artifact([Sealed(each, manifest) for each in folders], kind, name)
     known = store.graphs if kind == "graphs" else store.selections
     if name not in known:
         raise StoreNotFoundError(f"{store.location}: {unknown_name(kind.removesuffix('s'), name, known)}")
-    folder = store.at(f"{kind}/{name}")
-    manifest = read_manifest(folder)
-    if manifest is None:
-        raise IncompleteError(f"{folder} has no manifest: run the command that makes it again")
-    return Artifact(Sealed(folder, manifest), kind, name)
+    raise IncompleteError(
+        f"{store.at(f'{kind}/{name}')} has no manifest: run the command that makes it again"
+    )

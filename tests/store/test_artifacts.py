@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import errno
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from gradstore.errors import CorruptError, IncompleteError, StoreNotFoundError, StoreWriteError, UsageError
+from gradstore.errors import (
+    CorruptError,
+    GradstoreError,
+    IncompleteError,
+    StoreNotFoundError,
+    StoreWriteError,
+    UsageError,
+)
 from gradstore.inspection import verify
 from gradstore.store import Artifact, Store, create_store, read_artifact, write_artifact
 
@@ -69,6 +77,33 @@ def test_a_new_one_replaces_the_old_and_changes_the_digest(store: Store) -> None
         "default"
     ]
     assert verify(store.location) == []
+
+
+def test_readers_see_the_old_or_the_new_one_and_never_none(store: Store) -> None:
+    write(store, 0)
+    last, read = 0, 0
+
+    def replace() -> None:
+        for version in range(1, 9):
+            write(store, version)
+
+    with ThreadPoolExecutor(1) as pool:
+        writing = pool.submit(replace)
+        while not writing.done():
+            found = read_artifact(store, "selections", "default")
+            version = found.attributes["version"]
+            try:
+                rows = found.arrays["neighbours"]
+            except GradstoreError as error:  # of one that was opened and then replaced
+                if "was replaced while it was read" not in str(error):
+                    raise
+            else:
+                assert (rows == np.arange(6).reshape(3, 2) * version).all()
+                read += 1
+            assert version >= last
+            last = version
+        writing.result()
+    assert read > 3
 
 
 def test_a_full_disk_leaves_the_old_one(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
