@@ -106,4 +106,6 @@ class PlainBar:
         rate = self._done / seconds if seconds > 0 else 0.0
         if self._unit == BYTES:
             return f", {console.size(rate)}/s"
+        if 0 < rate < 1:
+            return f", {console.duration(1 / rate)}/{self._unit.removesuffix('s')}"
         return f", {rate:,.0f} {self._unit}/s" if rate >= 10 else f", {rate:.1f} {self._unit}/s"

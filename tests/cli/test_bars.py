@@ -30,6 +30,15 @@ def test_a_log_gets_a_line_now_and_then(capsys: pytest.CaptureFixture[str], ten_
     ]
 
 
+def test_slow_work_tells_the_time_of_one_unit(
+    capsys: pytest.CaptureFixture[str], ten_seconds_a_look: None
+) -> None:
+    with console.progress(3, "steps", "warm-up") as bar:
+        for _ in range(3):
+            bar.update(1)
+    assert capsys.readouterr().err == "warm-up: 3 of 3 steps in 40 s, 13 s/step\n"
+
+
 def test_a_corrected_total_and_its_note_are_in_the_line(
     capsys: pytest.CaptureFixture[str], ten_seconds_a_look: None
 ) -> None:
