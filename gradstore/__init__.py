@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from gradstore.inspection import verify
     from gradstore.interchange import export, export_selection, import_arrays, import_gradients
     from gradstore.records import Selection
+    from gradstore.report import report
     from gradstore.select import SelectionContext, Selector, select
     from gradstore.sharing import merge, pull, push
     from gradstore.store import Dataset, Store
@@ -84,6 +85,7 @@ __all__ = [
     "open",
     "pull",
     "push",
+    "report",
     "select",
     "verify",
     "warmup",
@@ -92,8 +94,8 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """Load a public name from its room on first use (PEP 562)."""
-    if name == "select":  # the room itself, which can be called: see gradstore/select/__init__.py
-        return import_module("gradstore.select")
+    if name in ("report", "select"):  # the room itself, which can be called: see gradstore/select/__init__.py
+        return import_module(f"gradstore.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module 'gradstore' has no attribute {name!r}")
     module, attribute = _HOMES[name]

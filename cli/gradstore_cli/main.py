@@ -28,6 +28,7 @@ COMMANDS = (
     "select",
     "compare",
     "why",
+    "report",
     "store",
     "selectors",
     "doctor",
