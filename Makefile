@@ -9,7 +9,7 @@ READY := $(VENV)/.ready-$(notdir $(PYTHON))
 # Two processes test at once, each with one thread: more threads than cores are slower than fewer.
 test: export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test test-real lint types contracts spelling docs links check format clean
+.PHONY: demo test test-real lint types contracts spelling docs links check release legs format clean
 
 demo: $(READY)
 	$(BIN)/gradstore demo
@@ -43,6 +43,14 @@ links: $(READY)
 	$(BIN)/sphinx-build -q -c docs -b linkcheck . docs/_build/links
 
 check: lint types contracts spelling
+
+# Build what is published, and use it alone in a clean environment: a minute or two.
+release:
+	.ci/release $(PYTHON)
+
+# The oldest and the newest of what pyproject.toml admits: as long as two test runs.
+legs:
+	.ci/legs
 
 format: $(READY)
 	$(BIN)/ruff check --fix .
