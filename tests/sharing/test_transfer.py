@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -32,7 +33,6 @@ from gradstore.store import embed_adapter, new_store, open_store
 from gradstore.store.layout import COMING
 from gradstore.store.manifest import Manifest, read_manifest
 
-HERE = Path(__file__).parent
 POOL = "checkpoints/step-1/pool"
 
 
@@ -306,17 +306,31 @@ def test_places_that_cannot_be_are_refused(store: Path, tmp_path: Path) -> None:
         push(store, tmp_path / "full")
 
 
+def killed(folder: Path, kind: str, kills: int, *url: str) -> dict[str, Any]:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.sharing.transfer_driver", folder, kind, str(kills), *url],
+        cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False, timeout=550,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)  # type: ignore[no-any-return]
+
+
 @pytest.mark.parametrize("kind", ["push", "pull"])
 def test_killed_at_random_moments_nothing_half_made_is_readable_and_a_rerun_completes(
     kind: str, tmp_path: Path
 ) -> None:
-    done = subprocess.run(
-        [sys.executable, HERE / "transfer_driver.py", tmp_path, kind, "20"],
-        capture_output=True, text=True, check=False, timeout=550,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    result = json.loads(done.stdout)
+    result = killed(tmp_path, kind, 20)
     assert result["kills"] >= 20
+    assert result["wrong"] == []
+
+
+def test_a_push_to_a_bucket_that_is_killed_shows_nothing_half_made_and_a_rerun_completes(
+    bucket: str, tmp_path: Path
+) -> None:
+    """A few kills, to save time; GRADSTORE_KILLS says how many."""
+    kills = int(os.environ.get("GRADSTORE_KILLS", "3"))
+    result = killed(tmp_path, "push", kills, bucket)
+    assert result["kills"] >= kills
     assert result["wrong"] == []
 
 

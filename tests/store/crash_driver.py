@@ -1,21 +1,16 @@
 """Kills a writer before each thing it asks of the file system, repeats it, and compares every byte.
 
-Run as ``python crash_driver.py FOLDER dataset|direction|merge|convert|artifact EVERY``, where a kill comes before every
-EVERY-th request; prints one JSON line. Each attempt is a forked process that dies by SIGKILL. Data that was not yet
+Run as ``python -m tests.store.crash_driver FOLDER dataset|direction|merge|convert|artifact EVERY``, where a kill comes
+before every EVERY-th request; prints one JSON line. Each attempt is a forked process that dies by SIGKILL. Data not yet
 synchronised is cut in half first, as a power cut might.
 """
 
 from __future__ import annotations
 
-import fcntl
 import gc
 import json
-import os
 import shutil
-import signal
-import stat
 import sys
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,18 +21,22 @@ from gradstore.errors import IncompleteError, StoreNotFoundError
 from gradstore.records import CheckpointIdentity, GradientBlock, ProjectionSpec
 from gradstore.sharing import convert, merge, write_card
 from gradstore.store import DatasetWriter, create_store, open_store, read_artifact, write_artifact
+from tests.killing import die_before, forked, objects, quick
 
-STEPS = ("replace", "fsync", "mkdir", "unlink", "rmdir")
 ROWS, CHUNK_ROWS = 5, 2
 
 
 def write_rows(
-    path: Path, log: Path, directions: dict[str, int] | None = None, chunks: list[int] | None = None
+    path: Path,
+    log: Path,
+    directions: dict[str, int] | None = None,
+    chunks: list[int] | None = None,
+    name: str = "pool",
 ) -> None:
     """Write a data set, or some of its chunks; the log hears which."""
     identity = CheckpointIdentity(base="tiny", projection=ProjectionSpec("sjlt", 4, 0))
     with DatasetWriter.open(
-        path, checkpoint="one", identity=identity, name="pool", rows=ROWS, directions=directions or {"adam": 4},
+        path, checkpoint="one", identity=identity, name=name, rows=ROWS, directions=directions or {"adam": 4},
         chunk_rows=CHUNK_ROWS, content_digest="d", attributes={"provenance": {"attempt": "first"}},
     ) as writer:  # fmt: skip
         for chunk in writer.missing() if chunks is None else chunks:
@@ -106,60 +105,6 @@ def prepare(folder: Path, kind: str) -> None:
     elif kind == "merge":
         for number, chunks in ((1, [0, 2]), (2, [1])):
             write_rows(folder / f"part-{number}", folder / "log", chunks=chunks)
-
-
-def die_before(step: int) -> None:
-    """Let this process be killed before its `step`-th request."""
-    count = 0
-
-    def guard(module: object, name: str) -> None:
-        real = getattr(module, name)
-
-        def request(*args: object, **kwargs: object) -> object:
-            nonlocal count
-            count += 1
-            if count == step:
-                if name == "fsync" and stat.S_ISREG(os.fstat(args[0]).st_mode):
-                    os.ftruncate(args[0], os.fstat(args[0]).st_size // 2)
-                os.kill(os.getpid(), signal.SIGKILL)
-            return (
-                None if name == "fsync" else real(*args, **kwargs)
-            )  # not waiting for the disk saves minutes
-
-        setattr(module, name, request)
-
-    for name in STEPS:
-        guard(os, name)
-    guard(fcntl, "flock")
-
-
-def quick() -> None:
-    """Do not wait for the disk: nothing dies any more."""
-    os.fsync = lambda _: None
-
-
-def forked(work: Callable[[], None]) -> bool:
-    """Run `work` in a child process; False if it was killed."""
-    child = os.fork()
-    if child == 0:
-        try:
-            work()
-        except BaseException:  # noqa: BLE001 (the child must not run the parent's code)
-            traceback.print_exc()
-            os._exit(1)
-        os._exit(0)
-    _, status = os.waitpid(child, 0)
-    if os.WIFSIGNALED(status):
-        return False
-    if os.WEXITSTATUS(status):
-        raise SystemExit("see the traceback above")
-    return True
-
-
-def objects(path: Path) -> dict[str, bytes]:
-    return {
-        each.relative_to(path).as_posix(): each.read_bytes() for each in path.rglob("*") if not each.is_dir()
-    }
 
 
 def read(path: Path, kind: str) -> None:

@@ -1,7 +1,7 @@
 """Lets processes write one data set at once, kills them at random moments, repeats, and compares every byte.
 
-Run as ``python race_driver.py FOLDER one|two|direction KILLS``; prints one JSON line. In the first trials nobody is
-killed, then one process, then all of them, until that many have died.
+Run as ``python -m tests.store.race_driver FOLDER one|two|direction KILLS``; prints one JSON line. In the first trials
+nobody is killed, then one process, then all of them, until that many have died.
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import zarr  # noqa: F401  (imported here once, not in every fork)
-from crash_driver import block, forked, objects, quick
 
 from gradstore.records import CheckpointIdentity, ProjectionSpec
 from gradstore.store import DatasetWriter, open_store
+from tests.killing import forked, objects, quick
+from tests.store.crash_driver import block
 
 ROWS, CHUNK_ROWS = 7, 2
 CHUNKS = 4

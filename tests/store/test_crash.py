@@ -9,19 +9,19 @@ from pathlib import Path
 
 import pytest
 
-HERE = Path(__file__).parent
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize(
-    ("kind", "every"), [("dataset", 11), ("direction", 5), ("merge", 17), ("artifact", 2)]
+    ("kind", "every"), [("dataset", 11), ("direction", 5), ("merge", 17), ("convert", 17), ("artifact", 2)]
 )
 def test_killed_before_any_request_and_repeated_leaves_the_same_bytes(
     kind: str, every: int, tmp_path: Path
 ) -> None:
     """Not before each of hundreds of requests, to save time, but before each kind of them."""
     done = subprocess.run(
-        [sys.executable, HERE / "crash_driver.py", tmp_path, kind, str(every)],
-        capture_output=True, text=True, check=False, timeout=550,
+        [sys.executable, "-m", "tests.store.crash_driver", tmp_path, kind, str(every)],
+        cwd=ROOT, capture_output=True, text=True, check=False, timeout=550,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
@@ -33,8 +33,8 @@ def test_killed_before_any_request_and_repeated_leaves_the_same_bytes(
 def test_killed_at_random_moments_processes_leave_the_same_bytes(kind: str, tmp_path: Path) -> None:
     """One process, two at once, and two that add a direction each to a sealed data set."""
     done = subprocess.run(
-        [sys.executable, HERE / "race_driver.py", tmp_path, kind, "20"],
-        capture_output=True, text=True, check=False, timeout=550,
+        [sys.executable, "-m", "tests.store.race_driver", tmp_path, kind, "20"],
+        cwd=ROOT, capture_output=True, text=True, check=False, timeout=550,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
