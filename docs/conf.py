@@ -34,6 +34,7 @@ nitpicky = True
 nitpick_ignore_regex = [("py:.*", ".*")]  # types in docstrings are words that only sometimes are links
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # numpydoc's sections say it in words, with shapes
+autodoc_preserve_defaults = True
 numpydoc_show_class_members = False
 
 linkcheck_retries = 3

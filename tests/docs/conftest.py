@@ -54,6 +54,7 @@ def things(tmp_path_factory: pytest.TempPathFactory) -> Path:
     }.items():
         (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     make_model(folder / "BASE", pool, steps=2, hidden=16, layers=1)
+    shutil.copytree(folder / "BASE", folder / "gradstore-demo" / "model")
     shutil.copy(ROOT / "examples" / "selector_plugin" / "short_answers.py", folder)
     return folder
 
@@ -86,7 +87,7 @@ def run_folder(things: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def store_folder(things: Path, run_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store with all that selectors ask for."""
     path = tmp_path_factory.mktemp("store") / "grads.zarr"
-    job: dict[str, Any] = {"checkpoints": [run_folder], "dim": 512}
+    job: dict[str, Any] = {"checkpoints": [run_folder]}
     directions = ["adam", "sgd", "precond", "rds"]
     gradstore.extract(path, **job, data=things / "pool.jsonl", name="pool", directions=directions)
     gradstore.extract(

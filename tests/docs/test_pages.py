@@ -27,6 +27,7 @@ from tests.docs import shell
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md"))]
 FENCE = re.compile(r"^ *```([^`\n]*)$", re.MULTILINE)
+WARMS_UP = re.compile(r"^gradstore warmup|gradstore\.warmup\(", re.MULTILINE)
 KNOWN = ("python", "sh", "console", "toml", "json", "text", "dockerfile")
 
 
@@ -82,7 +83,7 @@ def folder(
     page: Path = request.getfixturevalue("page")
     text = page.read_text(encoding="utf-8")
     shutil.copytree(things, tmp_path, dirs_exist_ok=True)
-    if "warmup" not in text:
+    if not WARMS_UP.search(text):
         shutil.copytree(request.getfixturevalue("run_folder"), tmp_path / "run")
         shutil.copytree(request.getfixturevalue("store_folder"), tmp_path / "grads.zarr")
     if "s3://" in text:
