@@ -95,7 +95,7 @@ def running(folder: Path) -> Iterator[Server]:
     words = [f"-{name}={value}" for name, value in settings.items()]
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
-            [weed, "server", "-s3", *words], stdout=log, stderr=log, cwd=folder, preexec_fn=_die_with_parent
+            [weed, "server", "-s3", *words], stdout=log, stderr=log, cwd=folder, preexec_fn=die_with_parent
         )
     try:
         server = Server(f"http://127.0.0.1:{ports['s3.port']}")
@@ -109,7 +109,7 @@ def running(folder: Path) -> Iterator[Server]:
                 each.unlink(missing_ok=True)
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
