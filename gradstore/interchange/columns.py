@@ -30,7 +30,9 @@ def read_parquet(path: Path, key: str | None) -> Source:
     try:
         rows = _Vectors(regular(path), key)
         names = [name for name in _TEXTS if name in rows.names and (rows.ours or name == "id")]
-        columns = {_TEXTS[name]: rows.texts(name) for name in names}
+        columns: dict[str, Any] = {_TEXTS[name]: rows.texts(name) for name in names}
+        if rows.ours:
+            columns |= {name: rows.figures(name, unknown) for name, unknown in _FIGURES.items()}
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{path}: no whole Parquet file ({_line(error)})") from None
     if "rows" in columns:
@@ -40,6 +42,8 @@ def read_parquet(path: Path, key: str | None) -> Source:
 
 
 _TEXTS = {"id": "ids", "source": "sources", "subtask": "subtasks", "record": "rows"}
+_FIGURES = {"loss": np.float32(np.nan), "tokens": np.int32(0)}
+"""What stands for an unknown one; it also tells the type."""
 
 
 class _Vectors:
@@ -100,6 +104,19 @@ class _Vectors:
         if not all(isinstance(value, str | int) and not isinstance(value, bool) for value in found):
             raise DataError(f"{self._path}: column {name!r} must be texts or whole numbers, without gaps")
         return [str(value) for value in found]
+
+    def figures(self, name: str, unknown: np.number[Any]) -> npt.NDArray[Any] | None:
+        """A column of numbers; None if there is none."""
+        import pyarrow as pa
+
+        if name not in self.names:
+            return None
+        kind = pa.from_numpy_dtype(unknown.dtype)
+        if self._file.schema_arrow.field(name).type != kind:
+            raise DataError(f"{self._path}: column {name!r} must hold {kind}")
+        batches = self._file.iter_batches(batch_size=65536, columns=[name])
+        found = [batch.column(0).fill_null(unknown.item()).to_numpy() for batch in batches]
+        return np.concatenate([np.empty(0, unknown.dtype), *found])
 
     def _restart(self) -> None:
         size = max(1, min(65536, _BATCH_BYTES // (self.shape[1] * self.dtype.itemsize)))

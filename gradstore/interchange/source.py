@@ -46,7 +46,7 @@ class Source:
         One of `gradstore.interchange.IMPORTS`.
     path : Path
     columns : Mapping
-        What the files tell of each row: any of ``ids``, ``rows``, ``sources`` and ``subtasks``.
+        What the files tell of each row: any of ``ids``, ``rows``, ``sources``, ``subtasks``, ``loss`` and ``tokens``.
     step : int, optional
         Optimizer step of the model checkpoint.
     direction : str, optional
@@ -58,7 +58,7 @@ class Source:
     gradients: Matrix
     format: str
     path: Path
-    columns: Mapping[str, list[Any]] = field(default_factory=dict)
+    columns: Mapping[str, Sequence[Any] | npt.NDArray[Any]] = field(default_factory=dict)
     step: int | None = None
     direction: str | None = None
     notes: tuple[str, ...] = ()

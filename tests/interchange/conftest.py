@@ -30,6 +30,8 @@ def store(tmp_path: Path) -> Store:
         rows=[{"text": f"row {i}", "nested": {"a": [i, None]}} for i in range(200)],
         sources=["ab"[i % 2] for i in range(200)],
         subtasks=["" if i % 3 else "täsk" for i in range(200)],
+        loss=np.arange(200) / 8,
+        tokens=np.arange(200) + 3,
         direction="adam",
         checkpoint="checkpoint-42",
     )

@@ -22,8 +22,11 @@ def test_what_is_exported_comes_back_with_all_its_columns(store: Store, tmp_path
     assert (made.rows, made.dim, made.path) == (200, 12, tmp_path / "pool.parquet")
     again = gradstore.import_gradients(tmp_path / "again.zarr", made.path, name="pool")
     assert (again.read("adam", 0, 200) == pool.read("adam", 0, 200)).all()
-    for column in ("ids", "sources", "subtasks", "contents", "valid"):
+    for column in ("ids", "sources", "subtasks", "contents", "valid", "tokens"):
         assert (getattr(again, column) == getattr(pool, column)).all(), column
+    np.testing.assert_array_equal(again.loss, pool.loss)
+    assert np.unique(pool.loss[pool.valid]).size > 1
+    assert pool.tokens.any()
     assert again.records(range(200)) == pool.records(range(200))
 
 
