@@ -19,9 +19,10 @@ def command(ctx: click.Context, /, shell: str, as_json: bool) -> None:
     is typed already its checkpoints, data sets, directions, graphs and selections.
 
     \b
-    In ~/.bashrc (bash 4.4 or later):           eval "$(gradstore completion bash)"
-    In ~/.zshrc:                                eval "$(gradstore completion zsh)"
-    In ~/.config/fish/completions/gradstore.fish: gradstore completion fish | source
+    Put this line into
+      ~/.bashrc (bash 4.4 or later)               eval "$(gradstore completion bash)"
+      ~/.zshrc                                    eval "$(gradstore completion zsh)"
+      ~/.config/fish/completions/gradstore.fish   gradstore completion fish | source
 
     \b
     Examples:
