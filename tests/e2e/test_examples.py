@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import runpy
 import shutil
 import subprocess
 import sys
+from collections import Counter
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 import gradstore
@@ -16,6 +21,113 @@ from gradstore.select import select
 from gradstore.testing import tiny_store
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+def run(*command: object, folder: Path | None = None, **environment: object) -> str:
+    """Run a program as somebody does who has gradstore installed, and return what it printed."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    more = {"PATH": path, "OMP_NUM_THREADS": "1", **{name: str(value) for name, value in environment.items()}}
+    done = subprocess.run(
+        list(map(str, command)),
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | more,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def rows_of(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """``base/``, ``pool.jsonl`` and ``target.jsonl`` of make_data.py."""
+    folder = tmp_path_factory.mktemp("data")
+    runpy.run_path(str(EXAMPLES / "make_data.py"))["main"](folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def quickstart(data: Path) -> Path:
+    """What quickstart.sh leaves in its folder."""
+    files = {"BASE": data / "base", "POOL": data / "pool.jsonl", "TARGET": data / "target.jsonl"}
+    out = run(EXAMPLES / "quickstart" / "quickstart.sh", "qs", folder=data, **files)
+    assert "qs/grads.zarr: ready" in out
+    return data / "qs"
+
+
+def test_the_page_lists_every_example() -> None:
+    page = (EXAMPLES / "README.md").read_text()
+    for each in EXAMPLES.iterdir():
+        if each.is_dir() and each.name != "__pycache__":
+            assert f"({each.name}/README.md)" in page, each.name
+            assert (each / "README.md").is_file()
+
+
+def test_the_quickstart_chooses_rows_of_the_pool(quickstart: Path, data: Path) -> None:
+    pool, picked = rows_of(data / "pool.jsonl"), rows_of(quickstart / "picked.jsonl")
+    assert len(picked) == round(0.1 * len(pool))
+    assert all(row in pool for row in picked)
+
+
+def test_compare_lays_five_selectors_side_by_side(quickstart: Path, tmp_path: Path) -> None:
+    script = EXAMPLES / "compare_selectors" / "compare.sh"
+    shown = run(script, quickstart / "grads.zarr", "target", tmp_path, "random", "less", "low-loss")
+    for selector in ("random", "less", "low-loss"):
+        assert f"{selector}-target" in shown
+        assert rows_of(tmp_path / f"{selector}.jsonl")
+
+
+def test_the_notebook_runs_on_a_shared_store_and_leaves_it_as_it_is(
+    quickstart: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, _ = pytest.importorskip("nbclient"), pytest.importorskip("ipykernel")
+    nbformat = pytest.importorskip("nbformat")
+    page = nbformat.read(EXAMPLES / "notebook" / "explore.ipynb", as_version=4)
+    assert not any(cell.get("outputs") for cell in page.cells), "outputs are not committed"
+    before = sorted(each for each in (quickstart / "grads.zarr").rglob("*"))
+    monkeypatch.setenv("STORE", str(quickstart / "grads.zarr"))
+    client.NotebookClient(page, timeout=120, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    assert sorted(each for each in (quickstart / "grads.zarr").rglob("*")) == before
+    assert gradstore.open(tmp_path / "mine.zarr").selections == ("try-g2is", "try-less", "try-random")
+
+
+def test_rows_of_ones_own_keep_their_limits(data: Path, tmp_path: Path) -> None:
+    run(sys.executable, EXAMPLES / "own_dataset" / "own_dataset.py", data / "base", tmp_path)
+    picked, goal = rows_of(tmp_path / "picked.jsonl"), rows_of(tmp_path / "returns.jsonl")
+    counts = Counter(row["dataset"] for row in picked)
+    assert len(picked) == 20
+    assert max(counts.values()) <= 12
+    assert not {row["id"] for row in picked} & {row["id"] for row in goal}
+    pool = gradstore.open(tmp_path / "grads.zarr").dataset("pool")
+    assert [pool.ids[row] for row in np.flatnonzero(~pool.valid)] == ["billing-3"]
+
+
+def test_gradients_of_less_are_chosen_from_without_computing_anything(tmp_path: Path) -> None:
+    runpy.run_path(str(EXAMPLES / "less_gradients" / "make_less.py"))["main"](tmp_path)
+    files = (tmp_path / "grads", tmp_path / "pool.jsonl", tmp_path / "target.jsonl", tmp_path)
+    run(EXAMPLES / "less_gradients" / "import_less.sh", *files)
+    picked = rows_of(tmp_path / "picked.jsonl")
+    assert Counter(row["dataset"] for row in picked) == {"algebra": 15}
+    assert gradstore.open(tmp_path / "less.zarr").checkpoints == ("checkpoint-105", "checkpoint-211")
+
+
+def test_the_recipe_with_trl_trains_on_what_was_chosen(data: Path, tmp_path: Path) -> None:
+    if find_spec("trl") is None:
+        pytest.skip("needs TRL: pip install trl")
+    files = (data / "base", data / "pool.jsonl", data / "target.jsonl", tmp_path)
+    shown = run(
+        sys.executable, EXAMPLES / "trl" / "recipe.py", *files, "--budget", 16, "--dim", 256, "--epochs", 1
+    )
+    assert len(rows_of(tmp_path / "less.jsonl")) == 16
+    losses = [float(line.split()[-1]) for line in shown.splitlines() if "loss on the target" in line]
+    assert len(losses) == 2
+    assert all(0 < loss < 10 for loss in losses)
+    assert (tmp_path / "tuned-less").is_dir()
 
 
 def test_own_vectors_chooses_the_topic_asked_for(tmp_path: Path) -> None:
