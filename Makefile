@@ -9,7 +9,7 @@ READY := $(VENV)/.ready-$(notdir $(PYTHON))
 # Two processes test at once, each with one thread: more threads than cores are slower than fewer.
 test: export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test test-real lint types contracts spelling docs links check release legs format clean
+.PHONY: demo test test-real lint types contracts spelling docs links changelog check release legs format clean
 
 demo: $(READY)
 	$(BIN)/gradstore demo
@@ -41,6 +41,11 @@ docs: $(READY)
 # Asks every site that the pages link to; needs a network.
 links: $(READY)
 	$(BIN)/sphinx-build -q -c docs -b linkcheck . docs/_build/links
+
+# What changelog.d adds up to; a file of another name or without text is an error.
+changelog: $(READY)
+	@! find changelog.d -name '*.md' -size -2c | grep .
+	$(BIN)/towncrier build --draft --version Unreleased
 
 check: lint types contracts spelling
 
