@@ -87,7 +87,7 @@ def map_chart() -> dict[str, Any]:
     """An empty map; the page's script fills its sources with the rows that the page holds."""
     plot = _figure(
         "", "",
-        tools=[PanTool(), WheelZoomTool(), TapTool()], match_aspect=True,
+        tools=[PanTool(), WheelZoomTool(), TapTool()],
         x_range=Range1d(0, 1), y_range=Range1d(0, 1), sizing_mode="stretch_both", min_border=0,
     )  # fmt: skip
     plot.axis.visible = plot.grid.visible = False
@@ -123,7 +123,7 @@ def _label(text: str) -> str:
 def _figure(across: str, up: str, **options: Any) -> figure:
     given: dict[str, Any] = {"tools": [], "height": _HEIGHT, "sizing_mode": "stretch_width", **options}
     plot = figure(toolbar_location=None, x_axis_label=across or None, y_axis_label=up or None, **given)
-    plot.output_backend = "canvas"
+    plot.outline_line_color = plot.border_fill_color = plot.background_fill_color = None
     return plot
 
 

@@ -122,7 +122,12 @@ def _settings(config: Mapping[str, Any]) -> dict[str, str]:
         **(parameters if isinstance(parameters, Mapping) else {}),
         **{name: value for name, value in (limits.items() if isinstance(limits, Mapping) else ()) if value},
     }
-    return {str(name): str(value) for name, value in told.items() if value is not None}
+    words = {True: "yes", False: "no"}
+    return {
+        str(name): words[value] if isinstance(value, bool) else str(value)
+        for name, value in told.items()
+        if value is not None
+    }
 
 
 def _bins(scores: Histogram) -> list[dict[str, float]]:

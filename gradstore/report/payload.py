@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import gzip
 import json
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -19,9 +18,9 @@ from gradstore.select.gate import VERDICTS
 
 __all__ = ["CHARACTERS", "compressed", "payload", "text_lengths"]
 
-CHARACTERS = 12_000_000
+CHARACTERS = 7_000_000
 """Characters of texts on a page."""
-_SHORTEST, _LONGEST = 60, 2000
+_SHORTEST, _LONGEST = 20, 2000
 _GRID = 9999
 """Steps of a position on the map."""
 
@@ -151,8 +150,3 @@ def _plain(values: npt.NDArray[Any]) -> list[Any]:
         (float(f"{value:.4g}") if np.isfinite(value) else None) if isinstance(value, float) else value
         for value in found
     ]
-
-
-def described(config: Mapping[str, Any]) -> str:
-    """A selection's parameters in one line."""
-    return ", ".join(f"{key} {value}" for key, value in config.items())

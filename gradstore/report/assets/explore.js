@@ -153,14 +153,12 @@ class Explorer {
       data.x.length > 0 && row >= this.rows.mapped && "not on the map",
     ];
     const back = make("button", { type: "button", className: "small", onclick: () => this.#back() }, "Back");
-    return [
-      make("header", {}, make("h3", {}, make("bdi", {}, data.id[row])), this.before.length > 0 && back),
-      make("p", { className: "about" }, facts.filter(Boolean).join(" · ")),
-      ...this.#text(row),
-      ...data.selections.map((selection) => this.#reason(row, selection)),
-      ...this.#links("Nearest rows", data.near[row]),
-      ...this.#links("Conflicts", data.against[row]),
-    ].filter(Boolean);
+    const said = make("div", {}, make("p", { className: "about" }, facts.filter(Boolean).join(" · ")), ...this.#text(row));
+    const linked = make(
+      "div", {}, ...data.selections.map((selection) => this.#reason(row, selection)),
+      ...this.#links("Nearest rows", data.near[row]), ...this.#links("Conflicts", data.against[row]),
+    );
+    return [make("header", {}, make("h3", {}, make("bdi", {}, data.id[row])), this.before.length > 0 && back), said, linked];
   }
 
   #back() {

@@ -117,7 +117,7 @@ class GradientMap {
     if (by === "chosen") {
       return [
         { name: "chosen", colour: colours[1] }, { name: "kept out by a limit", colour: colours[3] },
-        { name: "not chosen", colour: style("--passed") }, { name: "no candidate", colour: colours[0] },
+        { name: "not chosen", colour: style("--passed") }, { name: "no candidate, such as targets", colour: colours[0] },
       ];
     }
     const known = this.#span(choice);

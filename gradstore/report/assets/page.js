@@ -5,7 +5,6 @@
 function dress(plot) {
   const [ink, soft, line, ground] = ["--ink", "--soft", "--line", "--ground"].map(style);
   const font = "system-ui, sans-serif";
-  plot.setv({ background_fill_color: null, border_fill_color: null, outline_line_color: null });
   for (const part of [...plot.left, ...plot.below, ...plot.center, ...plot.above]) {
     if (part.type.endsWith("Axis")) {
       part.setv({

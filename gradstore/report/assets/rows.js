@@ -115,7 +115,7 @@ class Rows {
 
 /**
  * An element; strings become text and nothing else.
- * @param {string} tag @param {Record<string, any>} [properties] @param {...(Node|string|null|false)} children
+ * @param {string} tag @param {Record<string, any>} [properties] @param {...any} children what is null, false or empty is left out
  */
 function make(tag, properties = {}, ...children) {
   const element = document.createElement(tag);
@@ -124,7 +124,7 @@ function make(tag, properties = {}, ...children) {
     else if (key in element) element[key] = value;
     else element.setAttribute(key, value);
   }
-  element.append(...children.filter((child) => child !== null && child !== false && child !== ""));
+  element.append(...children.filter((child) => child || typeof child === "number"));
   return element;
 }
 
