@@ -17,6 +17,7 @@ from gradstore.store.manifest import Manifest
 from gradstore.store.packed import row_lengths
 from gradstore.store.parts import Part
 from gradstore.store.settings import VectorSettings
+from gradstore.store.source_counts import MEMBER, SourceCounts
 
 __all__ = ["ColumnCheck", "row_problems"]
 
@@ -37,6 +38,7 @@ class ColumnCheck:
     def __init__(self, rows: int) -> None:
         self._hashes = np.zeros(rows, np.uint64)
         self._reasons: Counter[str] = Counter()
+        self._sources = SourceCounts()
         self._counts = {"valid": 0, "truncated": 0}
         self._done = 0
 
@@ -59,6 +61,7 @@ class ColumnCheck:
                 break
         reasons = texts.get("reason", [])
         self._reasons.update(filter(None, reasons))
+        self._sources.add(texts.get("source", []))
         told = np.array([bool(each) for each in reasons] or [False] * len(rows))
         yield from _first(told & arrays["valid"], rows, "is valid and has a reason why not")
         for place, text in zip(rows, texts.get("id", ()), strict=False):
@@ -73,6 +76,8 @@ class ColumnCheck:
                 yield f"has {count} {name} rows, and its manifest says {facts.get(name)}"
         if facts.get("reasons") != dict(self._reasons):
             yield "has other reasons for invalid rows than its manifest says"
+        if MEMBER in facts and facts[MEMBER] != self._sources.found:
+            yield "has other sources than its manifest says"
         order = np.argsort(self._hashes, kind="stable")
         same = np.flatnonzero(np.diff(self._hashes[order]) == 0)
         if len(same):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Any
 
 from gradstore.errors import GradstoreError, IncompleteError
@@ -13,6 +12,7 @@ from gradstore.store.dataset import Dataset
 from gradstore.store.layout import ARTEFACTS, LOCK
 from gradstore.store.licence import licences
 from gradstore.store.overview import dataset_info
+from gradstore.store.source_counts import told_sources
 from gradstore.store.store import Store
 
 __all__ = ["CARD", "card_files", "write_card"]
@@ -75,6 +75,7 @@ def _checkpoint(store: Store, name: str) -> dict[str, Any]:
 
 def _dataset(dataset: Dataset) -> dict[str, Any]:
     found = dataset_info(dataset)
+    sources = told_sources(dataset.manifest.facts, lambda: dataset.sources)
     provenance = dataset.attributes.get("provenance")
     versions = provenance.get("versions") if isinstance(provenance, dict) else None
     return {
@@ -82,7 +83,7 @@ def _dataset(dataset: Dataset) -> dict[str, Any]:
             name: found[name]
             for name in ("name", "rows", "valid", "truncated", "target", "directions", "bytes")
         },
-        "sources": sorted(Counter(dataset.sources).items(), key=lambda item: (-item[1], item[0])),
+        "sources": sources and sorted(sources.items(), key=lambda item: (-item[1], item[0])),
         "licences": licences(dataset.attributes),
         "embedded": dataset.has_records,
         "versions": versions if isinstance(versions, dict) else {},

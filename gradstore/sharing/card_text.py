@@ -104,7 +104,7 @@ def _dataset(found: Mapping[str, Any]) -> str:
     facts = {
         "Rows": f"{rows}, of which {valid} valid and {truncated} truncated"
         + ("; a target set" if found["target"] else ""),
-        "Sources": _listed(f"{code(name or 'unnamed')} {count:,}" for name, count in found["sources"]),
+        "Sources": _sources(found["sources"]),
         "Licence": _licence(found["licences"]),
         "Text of the rows": "embedded" if found["embedded"] else "not in this store",
         "Made with": _listed(
@@ -119,6 +119,12 @@ def _dataset(found: Mapping[str, Any]) -> str:
     return "\n".join(
         [title, "", *(f"- {name}: {value}" for name, value in facts.items() if value), "", *table]
     )
+
+
+def _sources(found: Iterable[tuple[str, int]] | None) -> str:
+    if found is None:
+        return "more than are counted"
+    return _listed(f"{code(name or 'unnamed')} {count:,}" for name, count in found)
 
 
 def _direction(name: str, found: Mapping[str, Any]) -> str:

@@ -159,6 +159,8 @@ def check_counts(manifest: Manifest, rows: int, where: object) -> None:
     reasons = facts.get("reasons", {})
     counts = [facts.get("valid", 0), facts.get("truncated", 0)]
     counts += reasons.values() if isinstance(reasons, dict) else [None]
+    sources = facts.get("sources")
+    counts += [] if sources is None else sources.values() if isinstance(sources, dict) else [None]
     if not all(type(count) is int and 0 <= count <= rows for count in counts):
         raise CorruptError(f"{where} counts no rows: restore it from a copy of the store")
 

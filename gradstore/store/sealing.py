@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from itertools import pairwise
 
 from gradstore.errors import CorruptError
@@ -12,6 +13,7 @@ from gradstore.store.layout import COLUMNS, METADATA, NUMBER_COLUMNS, STRING_COL
 from gradstore.store.manifest import is_sealed, read_manifest
 from gradstore.store.parts import COLUMN_ARRAYS, Part, finished, part_path, read_part
 from gradstore.store.recorder import Recorder
+from gradstore.store.source_counts import SourceCounts
 
 __all__ = ["seal_finished"]
 
@@ -56,6 +58,7 @@ def _seal_columns(dataset: DatasetFolder, checkpoint: str) -> None:
         )
     valid = truncated = 0
     reasons: Counter[str] = Counter()
+    sources = SourceCounts()
     for chunk, rows in enumerate(settings.chunks):
         part = _part(dataset, "", chunk, len(rows))
         for name, string_stream in strings.items():
@@ -64,12 +67,19 @@ def _seal_columns(dataset: DatasetFolder, checkpoint: str) -> None:
             stream.append(part.arrays[name])
         valid += int(part.arrays["valid"].sum())
         truncated += int(part.arrays["truncated"].sum())
-        reasons.update(_reasons(part))
+        reasons.update(each for each in _texts(part, "reason") if each)
+        sources.add(_texts(part, "source"))
     for string_stream in strings.values():
         string_stream.finish()
     for stream in numbers.values():
         stream.finish()
-    recorder.seal(checkpoint=checkpoint, valid=valid, truncated=truncated, reasons=dict(reasons))
+    recorder.seal(
+        checkpoint=checkpoint,
+        valid=valid,
+        truncated=truncated,
+        reasons=dict(reasons),
+        sources=sources.found,
+    )
 
 
 def _seal_direction(dataset: DatasetFolder, direction: str) -> None:
@@ -103,11 +113,9 @@ def _part(dataset: DatasetFolder, direction: str, chunk: int, rows: int) -> Part
     return part
 
 
-def _reasons(part: Part) -> Counter[str]:
-    data, offsets = part.arrays["reason/data"].tobytes(), part.arrays["reason/offsets"].tolist()
-    return Counter(
-        data[start:stop].decode(errors="replace") for start, stop in pairwise(offsets) if stop > start
-    )
+def _texts(part: Part, column: str) -> Iterator[str]:
+    data, offsets = part.arrays[f"{column}/data"].tobytes(), part.arrays[f"{column}/offsets"].tolist()
+    return (data[start:stop].decode(errors="replace") for start, stop in pairwise(offsets))
 
 
 def _check_objects(recorder: Recorder, chunk: int, part: Part) -> None:

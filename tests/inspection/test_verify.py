@@ -312,6 +312,15 @@ def test_numbers_that_cannot_be_are_found_though_all_checksums_agree(
     assert any(what in str(problem) for problem in verify(path)), verify(path)
 
 
+def test_sources_that_are_counted_wrongly_are_found(
+    whole: Path, tmp_path: Path, make: SimpleNamespace
+) -> None:
+    path = Path(shutil.copytree(whole, tmp_path / "s"))
+    make.resign(path / POOL, sources={"source-0": 10})
+    reseal(path)
+    assert [each.what for each in verify(path)] == ["has other sources than its manifest says"]
+
+
 def test_ids_that_are_not_unique_are_found(tmp_path: Path, make: SimpleNamespace) -> None:
     with DatasetWriter.open(tmp_path / "s", **make.settings(directions=("sgd",))) as writer:
         for chunk, rows in enumerate(writer.chunks):

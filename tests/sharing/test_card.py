@@ -21,7 +21,7 @@ from gradstore.records import ProjectionSpec
 from gradstore.sharing import merge, write_card
 from gradstore.sharing.listing import index_document
 from gradstore.sharing.markdown import code, plain, quoted
-from gradstore.store import new_store, open_store
+from gradstore.store import Dataset, new_store, open_store
 from gradstore.store.licence import licence_members, licences, parse_licences
 
 HOSTILE = (
@@ -73,6 +73,23 @@ def test_the_base_models_revision_is_told_and_compared_with_nothing(
     assert f"Base model: `tiny`, revision `{'c' * 40}`, weights digest `bbbb" in card(path)
     assert "step-1: tiny at cccccccccccc, step 0, projection" in str(open_store(path))
     assert open_store(path).info()["checkpoints"][0]["identity"]["base_revision"] == "c" * 40
+
+
+def test_no_column_is_read_for_it_but_of_an_earlier_store(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(Dataset, "sources", property(lambda _: pytest.fail("the column was read")))
+        assert "Sources: `source-0` 4, `source-1` 3, `source-2` 3" in card(store)
+    golden = Path(__file__).parents[1] / "golden/format-1.zarr"
+    assert "Sources: `plain` 6, `häkel` 5" in card(Path(shutil.copytree(golden, tmp_path / "golden")))
+
+
+def test_many_sources_are_not_listed(tmp_path: Path) -> None:
+    names = [f"page {row}" for row in range(1100)]
+    import_arrays(tmp_path / "s", name="pool", gradients=np.ones((1100, 2)), sources=names)
+    assert "- Sources: more than are counted" in card(tmp_path / "s")
+    assert verify(tmp_path / "s") == []
 
 
 def test_rows_that_are_not_embedded_are_told(tmp_path: Path) -> None:
