@@ -35,7 +35,6 @@ def tune(base: Path, rows: list[dict[str, Any]], out: Path, given: argparse.Name
             per_device_train_batch_size=8,
             learning_rate=given.lr,
             lr_scheduler_type="linear",
-            assistant_only_loss=False,
             save_strategy="epoch",  # the checkpoints keep the optimizer's state, which `adam` needs
             logging_steps=1,
             report_to="none",
