@@ -59,7 +59,7 @@ def test_rows_of_a_file_are_left_out_by_id_or_content(run, store: Path, tmp_path
         (("--selector", "random", "--tokens", "2M"), "how many tokens"),
         (("--selector", "random", "-n", "5", "--per-source", "half"), "neither a number of rows nor a share"),
         (("--selector", "random", "-n", "5", "--exclude", "gone.txt"), "cannot be read"),
-        (("-n", "5"), "name a selector"),
+        (("-n", "5"), "needs a target"),
         (("--replay", "gone.json"), "cannot be read"),
     ],
 )

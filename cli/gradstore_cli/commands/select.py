@@ -51,6 +51,7 @@ _SECTIONS = {
     "--selector",
     metavar="NAME|FILE.py:CLASS",
     shell_complete=completers.selector_names,
+    show_default="g2is",
     help="How to choose; see `gradstore selectors`.",
 )
 @click.option(
@@ -214,6 +215,8 @@ def command(
     from gradstore.store import open_store
 
     form = check_place(output, fmt)
+    named = options.pop("selector")
+    rule = {"selector": named} if named else {}
     running: dict[str, Any] = {
         "memory": memory,
         "name": name,
@@ -221,8 +224,6 @@ def command(
         "log": console.log,
     }
     if record is None:
-        if options["selector"] is None:
-            raise click.UsageError("name a selector with --selector; `gradstore selectors` lists them", ctx)
         budget = _budget(ctx, count, fraction, options["tokens"])
         options["tokens"] = None if budget is not None else options["tokens"]
         for option in ("train", "checkpoints"):
@@ -235,11 +236,10 @@ def command(
         )
     with projecting_on(scheduler, opened, verified) as project:
         if record is None:
-            picked = select(opened, budget=budget, project=project, **running, **options)
+            picked = select(opened, budget=budget, project=project, **rule, **running, **options)
         else:
-            given = {"selector": options["selector"]} if options["selector"] else {}
             _check_replay(ctx)
-            picked = replay(opened, read_record(record), project=project, **running, **given)
+            picked = replay(opened, read_record(record), project=project, **rule, **running)
     chosen = set(picked.ids)
     picked.write(output, _records(data, chosen) if data else None, fmt)
     write_record(picked, output.with_suffix(".selection.json"))

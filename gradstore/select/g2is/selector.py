@@ -40,7 +40,8 @@ class G2IS:
     variance : float or None
         Only ``authors``: share of the target's variance that the components explain; default 0.5.
     mean_share : float or None
-        Only ``robust``: least share of the budget for the mean direction; default 0.75.
+        Only ``robust``: least share of the budget for the mean direction; default 1. Below it, components of the target
+        that stand out from noise share the rest.
     mix : float or None
         Only ``robust``: weight of the core against the last pick in a step, in [0, 1]; default 0.7.
     neighbours : int, "all" or None
@@ -135,7 +136,7 @@ class G2IS:
     def _resolved(self, dim: int) -> dict[str, Any]:
         """All parameters with their defaults, checked."""
         authors = self.preset == "authors"
-        mine = {"variance": 0.5} if authors else {"mean_share": 0.75, "mix": 0.7}
+        mine = {"variance": 0.5} if authors else {"mean_share": 1.0, "mix": 0.7}
         mine["tolerance"] = 0.0 if authors else min(_NOISE / dim**0.5, 1.0)
         for name in ("variance", "mean_share", "mix", "tolerance"):
             given = getattr(self, name)
