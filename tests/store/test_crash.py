@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize(
-    ("kind", "every"), [("dataset", 11), ("direction", 5), ("merge", 17), ("convert", 17), ("artifact", 2)]
+    ("kind", "every"), [("dataset", 16), ("direction", 5), ("merge", 17), ("convert", 17), ("artifact", 2)]
 )
 def test_killed_before_any_request_and_repeated_leaves_the_same_bytes(
     kind: str, every: int, tmp_path: Path

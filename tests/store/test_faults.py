@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -21,41 +22,60 @@ HERE = Path(__file__).parents[2]
 NOBODY = 65534
 
 DRIVER = """
-import os, resource, sys
+import json, os, resource, signal, sys
+from pathlib import Path
 sys.path.insert(0, ".")
 import google_crc32c, numpy, zarr, zarr.codecs, numcodecs.blosc, numcodecs.zstd, gradstore.sharing.convert
 from tests.store import conftest
 from tests.store.everything import use
 from gradstore.errors import GradstoreError
 from gradstore.inspection import verify
-what, path, limit = sys.argv[1:]
-if limit != "0":
-    import signal
-    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit),) * 2)
-elif what.startswith("nobody-"):
-    os.setgroups([]); os.setgid(65534); os.setuid(65534)
-try:
-    if what.endswith("write"):
-        conftest.write(__import__("pathlib").Path(path))
-    elif what.endswith("verify"):
-        for problem in verify(path):
-            print(problem)
+
+def work(what, path, limit):
+    if limit:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
     else:
-        use(path)
-except GradstoreError as error:
-    print(f"{type(error).__name__}: {error}")
+        os.setgroups([]); os.setgid(65534); os.setuid(65534)
+    try:
+        if what == "write":
+            conftest.write(Path(path))
+        elif what == "verify":
+            return "\\n".join(map(str, verify(path)))
+        else:
+            use(Path(path))
+    except GradstoreError as error:
+        return f"{type(error).__name__}: {error}"
+    return ""
+
+told = []
+for job in json.loads(sys.argv[1]):
+    reading, writing = os.pipe()
+    if os.fork() == 0:
+        os.write(writing, work(*job).encode())
+        os._exit(0)
+    os.close(writing)
+    _, status = os.wait()
+    assert status == 0, job
+    told.append(os.read(reading, 1 << 16).decode())
+print(json.dumps(told))
 """
 
 
-def drive(what: str, path: Path, limit: int = 0) -> str:
-    """What a process of its own says: one that may write no file larger than `limit`, or one of no rights."""
+def drive(*jobs: tuple[str, Path, int]) -> list[str]:
+    """What processes say that write no file larger than a limit, or (with 0) have no rights; one for each job."""
+    words = json.dumps([(what, str(path), limit) for what, path, limit in jobs])
     done = subprocess.run(
-        [sys.executable, "-c", DRIVER, what, str(path), str(limit)],
-        capture_output=True, text=True, check=False, cwd=HERE, timeout=120,
-    )  # fmt: skip
+        [sys.executable, "-c", DRIVER, words],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=HERE,
+        timeout=120,
+    )
     assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
+    told: list[str] = json.loads(done.stdout)
+    return told
 
 
 @pytest.fixture
@@ -74,17 +94,16 @@ def open_folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("limit", [60, 500, 1500])
-def test_a_full_disk_loses_nothing(
-    limit: int, tmp_path: Path, make: SimpleNamespace, straight: dict[str, bytes]
-) -> None:
+def test_a_full_disk_loses_nothing(tmp_path: Path, make: SimpleNamespace, straight: dict[str, bytes]) -> None:
     """The system refuses to write more, which it tells like a full disk."""
-    told = drive("write", tmp_path / "s", limit)
-    assert told.startswith("StoreWriteError: cannot write ")
-    assert told.endswith("nothing is lost: run the same command again once there is room")
-    assert not [name for name in objects(tmp_path / "s") if name.endswith(".tmp")]
-    make.write(tmp_path / "s")
-    assert objects(tmp_path / "s") == straight
+    limits = (60, 500, 1500)
+    for limit, told in zip(limits, drive(*(("write", tmp_path / f"{n}", n) for n in limits)), strict=True):
+        assert told.startswith("StoreWriteError: cannot write ")
+        assert told.endswith("nothing is lost: run the same command again once there is room")
+        path = tmp_path / f"{limit}"
+        assert not [name for name in objects(path) if name.endswith(".tmp")]
+        make.write(path)
+        assert objects(path) == straight
 
 
 @pytest.fixture
@@ -127,32 +146,44 @@ def test_a_folder_that_may_not_be_written_is_told(open_folder: Path, make: Simpl
     path = open_folder / "s"
     make.write_some(path, [0])
     before = objects(path)
-    told = drive("nobody-write", path)
+    (told,) = drive(("write", path, 0))
     assert told.startswith("StoreWriteError: cannot write ")
     assert told.endswith("nothing is lost: run the same command again once the folder is writable")
     assert objects(path) == before
     make.write(path)
-    assert drive("nobody-read", path) == drive("nobody-verify", path) == ""
+    assert drive(("read", path, 0), ("verify", path, 0)) == ["", ""]
+
+
+CLOSED = (
+    "zarr.json",
+    "checkpoints",
+    "checkpoints/step-1/pool",
+    "checkpoints/step-1/pool/manifest.json",
+    "checkpoints/step-1/pool/columns/id/data/c/0",
+    "checkpoints/step-1/pool/adam/gradient/c",
+    "checkpoints/step-1/pool/adam/gradient/c/0/0",
+)
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can give up its rights")
-@pytest.mark.parametrize(
-    "name",
-    ["zarr.json", "checkpoints", "checkpoints/step-1/pool", "checkpoints/step-1/pool/manifest.json",
-     "checkpoints/step-1/pool/columns/id/data/c/0", "checkpoints/step-1/pool/adam/gradient/c",
-     "checkpoints/step-1/pool/adam/gradient/c/0/0"],
-)  # fmt: skip
-def test_what_may_not_be_read_is_named(name: str, open_folder: Path, make: SimpleNamespace) -> None:
-    path = open_folder / "s"
-    make.write(path)
-    (path / name).chmod(0)
+def test_what_may_not_be_read_is_named(open_folder: Path, make: SimpleNamespace) -> None:
+    make.write(open_folder / "s")
+    closed = []
+    for number, name in enumerate(CLOSED):
+        path = Path(shutil.copytree(open_folder / "s", open_folder / f"{number}"))
+        closed.append(path / name)
+        closed[-1].chmod(0)
     try:
-        for what in ("nobody-read", "nobody-verify"):
-            told = drive(what, path)
-            assert f"{path / name}" in told, told
-            assert "Permission denied" in told
+        told = drive(
+            *((what, open_folder / f"{n}", 0) for n in range(len(CLOSED)) for what in ("read", "verify"))
+        )
+        for number, path in enumerate(closed):
+            for text in told[2 * number : 2 * number + 2]:
+                assert f"{path}" in text
+                assert "Permission denied" in text
     finally:
-        (path / name).chmod(0o755)
+        for path in closed:
+            path.chmod(0o755)
 
 
 def test_a_folder_that_vanishes_while_it_is_written(
