@@ -86,7 +86,7 @@ def links(
     cosines: npt.NDArray[np.float32],
     most: int,
 ) -> Links:
-    """The first links of each row of the page to rows of the page.
+    """The first links of each row of the page to rows of the page; half as many for rows that are not on the map.
 
     Parameters
     ----------
@@ -103,7 +103,9 @@ def links(
     ends = places[np.append(found.nodes, len(found.rows))[lists[nodes]]]
     ends[nodes < 0] = -1
     front = np.argsort(ends < 0, axis=1, kind="stable")[:, :most]
-    return Links(np.take_along_axis(ends, front, axis=1), np.take_along_axis(cosines[nodes], front, axis=1))
+    ends, values = (np.take_along_axis(each, front, axis=1) for each in (ends, cosines[nodes]))
+    ends[len(shown.nodes) :, most // 2 :] = -1
+    return Links(ends, values)
 
 
 def _worth(found: Gathered) -> Index:
