@@ -42,8 +42,6 @@ linkcheck_timeout = 20
 
 html_theme = "furo"
 html_title = "gradstore"
-html_static_path = ["_static"]
-html_css_files = ["site.css"]
 html_additional_pages = {"index": "start.html"}  # the site's root leads to docs/
 templates_path = ["_templates"]
 html_theme_options = {"navigation_with_keys": True}
