@@ -18,6 +18,11 @@ def excluded_rows(paths: Iterable[str | Path]) -> list[str]:
     paths : iterable of path
         Files of rows in any format that `extract` reads; with the suffix ``.txt`` ids, one a line.
 
+    Returns
+    -------
+    list of str
+        Sorted.
+
     Raises
     ------
     DataError
