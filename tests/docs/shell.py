@@ -45,7 +45,9 @@ def converse(text: str) -> None:
     for exchange in re.split(r"^\$ ", _small(text).replace("\\\n", " "), flags=re.MULTILINE)[1:]:
         command, _, shown = exchange.partition("\n")
         code, output = answer(command)
-        assert (code == 0) != shown.startswith("error: "), f"exit code {code}: {command}\n{output}"
+        assert (code == 0) != bool(re.search(r"^error: ", shown, re.MULTILINE)), (
+            f"exit code {code}: {command}\n{output}"
+        )
         parts = [re.escape(part.strip()) for part in re.split(r"\n?[^\S\n]*…[^\S\n]*\n?", shown.strip())]
         found = "\n".join(line.rstrip() for line in output.strip().splitlines())
         assert not shown or re.fullmatch(r"\s*.*?\s*".join(parts), found, re.DOTALL), (
