@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -131,7 +132,7 @@ class _HubSender:
         self._waiting = self._sent = 0
 
     def send(self, goods: Shipment, url: str, progress: Progress) -> int:
-        with _told(url):
+        with _told(url), _one_bar():
             self._api.create_repo(self._place.repository, repo_type="dataset", exist_ok=True, private=True)
             there = self._there()
             total = sum(each.manifest.size for each in goods.sealed())
@@ -148,7 +149,8 @@ class _HubSender:
                 self._add(name, data)
             self._commit("Add groups and manifests")
             for name, data in card_files(open_store(url)).items():
-                self._add(name, data)
+                if not _is_there(there, self._place.path(name), data):
+                    self._add(name, data)
             self._commit("Describe the store")
         return self._sent
 
@@ -193,6 +195,12 @@ class _HubSender:
         self._operations, self._waiting = [], 0
 
 
+def _is_there(there: dict[str, tuple[str, str]], path: str, data: bytes) -> bool:
+    return any(
+        each in there.get(path, ()) for each in (hashlib.sha256(data).hexdigest(), _git_identifier(data))
+    )
+
+
 def _git_identifier(data: bytes) -> str:
     """SHA-1 by which Git calls a file."""
     return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
@@ -213,6 +221,26 @@ def _visible(goods: Shipment) -> Iterator[tuple[str, bytes]]:
         if METADATA in sealed.manifest.objects:
             yield f"{sealed.place}/{METADATA}", checked(sealed, METADATA)
         yield f"{sealed.place}/{MANIFEST}", sealed.manifest.to_bytes()
+
+
+@contextmanager
+def _one_bar() -> Iterator[None]:
+    """Keep the library from drawing bars of its own beside ours."""
+    from huggingface_hub.utils.tqdm import (
+        are_progress_bars_disabled,
+        disable_progress_bars,
+        enable_progress_bars,
+    )
+
+    drawn = not are_progress_bars_disabled()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # where its variable says otherwise
+        disable_progress_bars()
+    try:
+        yield
+    finally:
+        if drawn:
+            enable_progress_bars()
 
 
 @contextmanager
