@@ -97,7 +97,7 @@ def _texts(found: Gathered, shown: Shown, progress: Progress) -> list[list[Turn]
     texts: list[list[Turn]] = [[] for _ in shown.rows]
     places = shown.place_of(len(found.rows))
     longest, shorter = text_lengths(len(shown.rows), len(shown.nodes))
-    with progress(len(shown.rows), "row", "texts") as bar:
+    with progress(len(shown.rows), "rows", "reading texts") as bar:
         for number, record in found.rows.records(shown.rows, bar.update):
             place = int(places[number])
             texts[place] = turns(record, longest if place < len(shown.nodes) else shorter)

@@ -7,7 +7,10 @@ import gzip
 import hashlib
 import json
 import re
+import threading
+from functools import partial
 from html.parser import HTMLParser
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -256,3 +259,29 @@ def test_names_that_are_not_there_and_places_that_cannot_be_written(
     with pytest.raises(UsageError, match="page or pictures"):
         gradstore.report(shown_store, None)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_store_on_a_web_server_is_shown_without_a_vector_being_read(
+    shown_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("obstore", reason="needs pip install 'gradstore[remote]'")
+    monkeypatch.setenv("GRADSTORE_CACHE", str(tmp_path / "cache"))
+    asked: list[str] = []
+
+    class Handler(SimpleHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            asked.append(self.path)
+
+    handler = partial(Handler, directory=str(shown_store.parent))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            place = f"http://127.0.0.1:{server.server_port}/{shown_store.name}"
+            found = gradstore.report(place, tmp_path / "far.html")
+        finally:
+            server.shutdown()
+    assert found["graph"] == "default"
+    assert any("/columns/record/" in path for path in asked)
+    assert not [path for path in asked if "/gradient/c" in path]
+    gradstore.report(shown_store, tmp_path / "near.html")
+    assert Page(tmp_path / "far.html").data() == Page(tmp_path / "near.html").data()
