@@ -90,13 +90,16 @@ def objects(path: Path) -> dict[str, bytes]:
 
 
 def digests(location: Location, notes: Path) -> dict[str, str]:
-    """SHA-256 of all objects, found by a child: a process that has used the bucket cannot be forked."""
+    """SHA-256 of all objects; in a bucket found by a child, since a process that has used one cannot be forked."""
 
     def look() -> None:
         folder = open_folder(location)
         found = {name: hashlib.sha256(folder.get(name) or b"").hexdigest() for name in folder.files()}
         notes.write_text(json.dumps(found))
 
-    forked(look)
+    if "://" in str(location):
+        forked(look)
+    else:
+        look()
     found: dict[str, str] = json.loads(notes.read_text())
     return {name: each for name, each in found.items() if not name.endswith("-clock.lock")}

@@ -29,13 +29,13 @@ from tests.store.crash_driver import ROWS, write_rows
 
 
 def make(path: Path) -> None:
-    """A store with two data sets in two directions, an adapter and a graph."""
+    """A store with two data sets, one of them in two directions, an adapter and a graph."""
     quick()
-    for name in ("pool", "goal"):
-        write_rows(path, path.parent / "log", {"adam": 4, "rds": 3}, name=name)
+    write_rows(path, path.parent / "log", {"adam": 4, "rds": 3})
+    write_rows(path, path.parent / "log", {"adam": 4}, name="goal")
     store = open_store(path)
     embed_adapter(store, "one", {"adapter_config.json": b"{}", "tokenizer.json": b"[1]"})
-    build_graph(store, neighbours=2, name="g")
+    build_graph(store, neighbours=2, name="g", direction="adam")
     write_card(store)
 
 
@@ -108,8 +108,10 @@ def main(folder: Path, kind: str, kills: int, url: str = "") -> None:
         if found != expected:
             differ = sorted(name for name in {*found, *expected} if found.get(name) != expected.get(name))
             wrong.append(f"attempt {attempt}, step {step}: {differ}")
-        if not kept.items() <= found.items() or digests(source, notes) != expected:
+        if not kept.items() <= found.items():
             wrong.append(f"attempt {attempt}, step {step}: what was sealed has changed")
+    if digests(source, notes) != expected:
+        wrong.append("the source has changed")
     print(json.dumps({"kills": killed, "requests": requests, "objects": len(expected), "wrong": wrong}))
 
 
