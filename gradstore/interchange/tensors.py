@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from gradstore.checkpoint.safe import load_value
 from gradstore.errors import CheckpointError, DataError, UsageError
 from gradstore.interchange.source import Source, check_kind, regular
 from gradstore.registry import unknown_name
@@ -50,6 +49,8 @@ def map_value(path: Path) -> Any:
     DataError
         If it holds anything but data. Nothing in it has been executed.
     """
+    from gradstore.checkpoint.safe import load_value  # needs torch, which other formats do without
+
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of torch, about pickles that it then refuses
