@@ -40,6 +40,7 @@ FOREIGN = {
     "deepspeed": ("--inject_missing_state", "--input_folder", "--output_folder"),
     "nvidia-smi": ("--query-gpu", "--format"),
     "pip": ("--force-reinstall",),
+    "uv": ("--resolution",),
 }
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z0-9_-]*|(?<![\w-])-[a-z](?![\w-])")
 CALL = re.compile(r"(?<![\w./-])gradstore ([a-z][a-z-]*)(?: ([a-z][a-z-]*))?([^\n`|;&)]*)")
