@@ -1,6 +1,6 @@
 """How Sphinx builds the site: `make docs`.
 
-The source is the whole project, so that links between pages, examples and files are the same here and in the repository.
+The source is the whole project: links between pages, examples and files are the same here and in the repository.
 """
 
 import click
