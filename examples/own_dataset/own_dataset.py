@@ -76,7 +76,11 @@ def main(base: str, folder: Path) -> None:
     job = {"checkpoints": checkpoints, "dim": 512}
     (report,) = gradstore.extract(store, data=pool, name="pool", **job)
     gradstore.extract(store, data=target, name="returns", target=True, **job)
-    print(f"{report.rows} rows, {report.valid} of them with a gradient: {report.reasons}")
+    print(f"{report.rows} rows, {report.valid} of them with a gradient")
+    stored = gradstore.open(store).dataset("pool", checkpoints[-1].name)
+    for row_id, reason in zip(stored.ids, stored.reasons, strict=True):
+        if reason:
+            print(f"  {row_id}: {reason}")
 
     asked = [row["id"] for row in rows if row["dataset"] == "returns"][:5]
     picked = gradstore.select(
