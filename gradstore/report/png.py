@@ -15,11 +15,11 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from gradstore.errors import StoreWriteError
+from gradstore.report import texts
 from gradstore.report.gather import Gathered
 from gradstore.report.numbers import composition, histogram, overlap
 from gradstore.report.palette import CHOSEN, COLOURS, MUTED, OTHERS
 from gradstore.report.sample import Shown
-from gradstore.report.texts import name
 from gradstore.select.output.files import new_file
 
 __all__ = ["write_pictures"]
@@ -38,6 +38,8 @@ _STYLE = {
     "text.parse_math": False,  # a dollar in a name is a dollar
 }
 _SOURCES = 16
+_LONGEST = 28
+"""Characters of a name: longer ones would leave no room for what they name."""
 
 
 def write_pictures(folder: Path, found: Gathered, shown: Shown, positions: Positions) -> list[Path]:
@@ -76,6 +78,12 @@ def write_pictures(folder: Path, found: Gathered, shown: Shown, positions: Posit
                 with new_file(written[-1]) as file:
                     file.write(_png(drawn))
     return written
+
+
+def name(text: object) -> str:
+    """A name that fits beside an axis."""
+    found = texts.name(text)
+    return found if len(found) <= _LONGEST else f"{found[: _LONGEST - 1]}…"
 
 
 def _png(drawn: Figure) -> bytes:
