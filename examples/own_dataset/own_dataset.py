@@ -41,14 +41,12 @@ def write_csv(path: Path) -> None:
 
 
 def conversation(ticket: Mapping[str, str]) -> dict[str, Any]:
-    """A ticket as a row: the assistant's turn is what is learned."""
+    """A ticket as a row: the assistant's turn is what is learned; one that nobody answered has none."""
+    turns = [("user", ticket["question"]), ("assistant", ticket["answer"])]
     return {
         "id": ticket["ticket"],
         "dataset": ticket["team"],
-        "messages": [
-            {"role": "user", "content": ticket["question"]},
-            {"role": "assistant", "content": ticket["answer"]},
-        ],
+        "messages": [{"role": role, "content": content} for role, content in turns if content],
     }
 
 

@@ -104,7 +104,9 @@ def test_rows_of_ones_own_keep_their_limits(data: Path, tmp_path: Path) -> None:
     assert max(counts.values()) <= 12
     assert not {row["id"] for row in picked} & {row["id"] for row in goal}
     pool = gradstore.open(tmp_path / "grads.zarr").dataset("pool")
-    assert [pool.ids[row] for row in np.flatnonzero(~pool.valid)] == ["billing-3"]
+    assert {pool.ids[row]: pool.reasons[row] for row in np.flatnonzero(~pool.valid)} == {
+        "billing-3": "no assistant turn"
+    }
 
 
 def test_gradients_of_less_are_chosen_from_without_computing_anything(tmp_path: Path) -> None:
