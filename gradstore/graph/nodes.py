@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 EMBEDDING = "rds"
 _CACHED = 1 << 18
 """Numbers that are normalised at once: few enough for the processor's cache."""
+_YIELDED = 1024
+"""Rows that a pass over all nodes yields at once: of several checkpoints they are copies."""
 _SMALLEST, _LARGEST = np.float32(1e-25), np.float32(1e25)
 """Squared norms between which float32 loses nothing."""
 
@@ -211,7 +213,7 @@ class Nodes:
         return [(dataset, part.direction) for part in self.parts for dataset in part.datasets]
 
     def blocks(self) -> Iterator[tuple[int, npt.NDArray[np.float32]]]:
-        """Yield (first node, unit vectors) over all nodes, along the chunks of the first checkpoint."""
+        """Yield (first node, unit vectors) over all nodes, some at a time, along the chunks of the first checkpoint."""
         for part, begin in zip(self.parts, self._starts, strict=False):
             done = 0
             for start, block in part.datasets[0].blocks(part.direction):
@@ -220,7 +222,9 @@ class Nodes:
                 if not len(rows):
                     continue
                 others = [d.read(part.direction, start, stop) for d in part.datasets[1:]]
-                yield int(begin) + done, self.unit(_side_by_side((block, *others), rows - start))
+                for first in range(0, len(rows), _YIELDED):
+                    some = rows[first : first + _YIELDED] - start
+                    yield int(begin) + done + first, self.unit(_side_by_side((block, *others), some))
                 done += len(rows)
 
     def read(self, start: int, stop: int) -> npt.NDArray[np.float32]:
@@ -344,7 +348,8 @@ def _side_by_side(
     blocks: Sequence[npt.NDArray[np.float32]], rows: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.float32]:
     """Some rows of blocks that nobody else uses, one block beside the other; copied only where they must be."""
-    chosen = [block if len(rows) == len(block) else block[rows] for block in blocks]
+    whole = len(rows) == rows[-1] + 1 - rows[0]
+    chosen = [block[rows[0] : rows[-1] + 1] if whole else block[rows] for block in blocks]
     return chosen[0] if len(chosen) == 1 else np.concatenate(chosen, axis=1)
 
 
