@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 
 import pytest
 
@@ -31,6 +32,14 @@ DEEP = "import hashlib; hashlib.pbkdf2_hmac('sha256', b'', b'', 10**9)"
 STUBBORN = "import threading; threading.Thread(target=time.sleep, args=(60,)).start(); time.sleep(60)"
 
 
+@pytest.fixture(autouse=True)
+def heard() -> Iterator[None]:
+    """Tests in the background of a shell ignore Ctrl-C, and what they start would inherit that."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def start(work: str, grace: float = 30.0, **options: object) -> subprocess.Popen[str]:
     process = subprocess.Popen(
         [sys.executable, "-c", RUN.format(work=work, grace=grace)],
@@ -46,7 +55,10 @@ def start(work: str, grace: float = 30.0, **options: object) -> subprocess.Popen
 
 
 def end(process: subprocess.Popen[str], timeout: float = 20.0) -> tuple[int, str]:
-    _, errors = process.communicate(timeout=timeout)
+    try:
+        _, errors = process.communicate(timeout=timeout)
+    finally:
+        process.kill()
     return process.returncode, errors.strip()
 
 
