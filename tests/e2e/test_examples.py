@@ -93,7 +93,7 @@ def test_the_notebook_runs_on_a_shared_store_and_leaves_it_as_it_is(
     monkeypatch.setenv("STORE", str(quickstart / "grads.zarr"))
     client.NotebookClient(page, timeout=120, resources={"metadata": {"path": str(tmp_path)}}).execute()
     assert sorted(each for each in (quickstart / "grads.zarr").rglob("*")) == before
-    assert gradstore.open(tmp_path / "mine.zarr").selections == ("try-g2is", "try-less", "try-random")
+    assert {"try-g2is", "try-less", "try-random"} <= set(gradstore.open(tmp_path / "mine.zarr").selections)
 
 
 def test_rows_of_ones_own_keep_their_limits(data: Path, tmp_path: Path) -> None:
