@@ -54,7 +54,9 @@ def test_a_command_line_is_completed_with_options_and_commands() -> None:
     def completions(arguments: list[str], incomplete: str) -> list[str]:
         shell = ShellComplete(cli, {}, "gradstore", "_GRADSTORE_COMPLETE")
         found = shell.get_completions(arguments, incomplete)
-        return [item.value for item in found if item.type == "plain"]  # others are the shell's: files, folders
+        return [
+            item.value for item in found if item.type == "plain"
+        ]  # others are the shell's: files, folders
 
     assert completions(["graph"], "sh") == ["show"]
     assert completions(["graph"], "--exa") == ["--exact"]
