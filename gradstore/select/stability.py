@@ -16,6 +16,7 @@ from gradstore.select.run import select
 from gradstore.store.fidelity import spearman
 
 if TYPE_CHECKING:
+    from gradstore.graph.nodes import Nodes
     from gradstore.select.picked import Picked
     from gradstore.store import Store
 
@@ -65,9 +66,9 @@ def stability(
     IncompatibleError
         If the store's rows have changed since the choice was made.
     """
-    kept.nodes(store)  # refuses other rows
+    nodes, _ = kept.nodes(store)  # refuses other rows
     known = {**select_arguments(kept.config), **options}
-    variations = list(_variations(store, kept))
+    variations = list(_variations(store, kept, nodes))
     with progress(len(variations), "choices", "varying") as bar:
         found = []
         for each in variations:
@@ -77,14 +78,13 @@ def stability(
     return found
 
 
-def _variations(store: Store, kept: Kept) -> Iterator[_Variation]:
+def _variations(store: Store, kept: Kept, nodes: Nodes) -> Iterator[_Variation]:
     seed, keys = int(kept.config["seed"]), list(kept.config["checkpoints"])
     for other in range(seed + 1, seed + 1 + _SEEDS):
         yield _Variation("seed", str(other), store, {"seed": other})
     if len(keys) > 1:
         for key in keys:
             yield _Variation("checkpoint", key, store, {"checkpoints": [key], "graph": EXACT})
-    nodes, _ = kept.nodes(store)
     for kind in _coarser({dataset.encoding(direction) for dataset, direction in nodes.vectors}):
         yield _Variation("encoding", kind, altered(store, encoded_as(kind)), {"graph": EXACT})
     for parts in _FOLDS:
