@@ -16,14 +16,14 @@ from types import ModuleType
 
 from gradstore.storage import Location, open_folder
 
-__all__ = ["die_before", "digests", "forked", "objects", "quick"]
+__all__ = ["die_before", "digests", "forked", "objects", "quick", "start"]
 
 DISK = ("replace", "fsync", "mkdir", "unlink", "rmdir")
 BUCKET = ("put", "get", "head", "copy", "delete", "list", "list_with_delimiter")
 
 
-def forked(work: Callable[[], object]) -> bool:
-    """Run `work` in a child process; False if it was killed."""
+def start(work: Callable[[], object]) -> int:
+    """Begin `work` in a child process; its number."""
     child = os.fork()
     if child == 0:
         try:
@@ -32,7 +32,12 @@ def forked(work: Callable[[], object]) -> bool:
             traceback.print_exc()
             os._exit(1)
         os._exit(0)
-    _, status = os.waitpid(child, 0)
+    return child
+
+
+def forked(work: Callable[[], object]) -> bool:
+    """Run `work` in a child process; False if it was killed."""
+    _, status = os.waitpid(start(work), 0)
     if os.WIFSIGNALED(status):
         return False
     if os.WEXITSTATUS(status):

@@ -14,15 +14,13 @@ import shutil
 import signal
 import sys
 import time
-import traceback
-from collections.abc import Callable
 from pathlib import Path
 
 import zarr  # noqa: F401  (imported here once, not in every fork)
 
 from gradstore.records import CheckpointIdentity, ProjectionSpec
 from gradstore.store import DatasetWriter, open_store
-from tests.killing import forked, objects, quick
+from tests.killing import forked, objects, quick, start
 from tests.store.crash_driver import block
 
 ROWS, CHUNK_ROWS = 7, 2
@@ -51,19 +49,6 @@ def write(path: Path, log: Path, directions: dict[str, int]) -> None:
                         file.write("".join(f"{name}-{chunk}\n" for name in claim.directions))
                     claim.write(made)
         writer.seal()
-
-
-def start(work: Callable[[], None]) -> int:
-    """Begin `work` in a child process; its number."""
-    child = os.fork()
-    if child == 0:
-        try:
-            work()
-        except BaseException:  # noqa: BLE001 (the child must not run the parent's code)
-            traceback.print_exc()
-            os._exit(1)
-        os._exit(0)
-    return child
 
 
 def race(path: Path, log: Path, jobs: list[dict[str, int]], moments: list[float]) -> int:
