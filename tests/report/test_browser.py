@@ -62,6 +62,10 @@ class Browser:
             value,
         )
 
+    def click(self, selector: str) -> None:
+        """Find and click in one step: a list that is drawn anew in between would leave a stale element."""
+        self.js("document.querySelector(arguments[0]).click()", selector)
+
     def found(self) -> list[str]:
         """Ids of the rows in the list."""
         names: list[str] = self.js(
@@ -134,7 +138,7 @@ def test_it_asks_for_nothing_and_complains_of_nothing(browser: Browser) -> None:
 def test_rows_that_attack_are_shown_as_text_and_do_nothing(browser: Browser) -> None:
     browser.set("query", "window.hacked")
     browser.until("document.querySelectorAll('[data-part=list] button').length === 1")
-    browser.driver.find_element("css selector", "[data-part=list] button").click()
+    browser.click("[data-part=list] button")
     said = browser.js("return document.querySelector('[data-part=detail] .turn p').textContent")
     assert said == ATTACK
     assert browser.js("return [window.hacked ?? null, document.images.length]") == [None, 0]
@@ -151,7 +155,7 @@ def test_search_and_filters_narrow_the_list_and_clear_widens_it(browser: Browser
     browser.until("document.querySelector('[data-part=count]').textContent.startsWith('12 ')")
     browser.set("order", "rank")
     first = browser.found()[0]
-    browser.driver.find_element("css selector", "[data-part=list] button").click()
+    browser.click("[data-part=list] button")
     assert browser.opened() == first
     assert "chosen as number 1 of 12" in browser.part("detail").text
     browser.set("state", "invalid")

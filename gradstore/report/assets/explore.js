@@ -16,15 +16,15 @@ class Explorer {
     this.length = 40;
     /** @type {number[]} */
     this.found = [];
+    this.waiting = 0;
     this.#options();
     for (const name of ["set", "source", "state", "choice", "order"]) {
       this.part(name)?.addEventListener("change", () => this.search());
     }
     for (const name of ["colour", "walk"]) this.part(name)?.addEventListener("change", () => this.paint());
-    let waiting = 0;
     this.part("query").addEventListener("input", () => {
-      clearTimeout(waiting);
-      waiting = setTimeout(() => this.search(), 150);
+      clearTimeout(this.waiting);
+      this.waiting = setTimeout(() => this.search(), 150);
     });
     this.part("clear").addEventListener("click", () => this.clear());
     this.search();
@@ -54,6 +54,7 @@ class Explorer {
 
   /** Find the rows, list them, and paint the map. */
   search() {
+    clearTimeout(this.waiting); // what is typed is found now: the list must not change again under a click
     const filter = {
       words: this.part("query").value.toLowerCase().split(/\s+/).filter(Boolean),
       set: Number(this.part("set").value),
