@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 import os
 import re
@@ -23,6 +24,7 @@ __all__ = [
     "emit_json",
     "error",
     "facts",
+    "listen",
     "log",
     "percent",
     "progress",
@@ -66,6 +68,20 @@ def log(text: str) -> None:
     from gradstore_cli.bars import prefix
 
     tqdm.write(prefix() + shown(text), file=sys.stderr)
+
+
+class _Listener(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        log(record.getMessage())
+
+
+def listen() -> None:
+    """Print what the library tells of while it waits."""
+    ours = logging.getLogger("gradstore")
+    ours.setLevel(logging.INFO)
+    ours.propagate = False
+    if not ours.handlers:
+        ours.addHandler(_Listener())
 
 
 def progress(total: int, unit: str, label: str) -> Bar:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 
@@ -36,6 +37,7 @@ __all__ = ["Inspection", "sealed_folders"]
 
 
 _CODES = "gradient/c/"
+_REPLACEMENT = re.compile(r"\.(?P<name>.+)\.(new|old)")
 
 
 def _names(manifest: Manifest | None) -> list[str]:
@@ -280,8 +282,21 @@ class Inspection:
 
     def _strays(self) -> None:
         """Find the files that no manifest knows; locks and a folder's own dot files are no objects."""
+        self._replacements()
         for name in self.folder.files():
             own = name.startswith(".") and "/" not in name
             if own or name in self._known or name.startswith(tuple(self._unknowable)) or name.endswith(LOCK):
                 continue
             self._note(name, "belongs to nothing in the store: delete it")
+
+    def _replacements(self) -> None:
+        """Find what is about to take an artefact's place, or has lost it; it is not read."""
+        for kind in ARTEFACTS:
+            for found in filter(None, map(_REPLACEMENT.fullmatch, self.folder.names(kind))):
+                place, name = f"{kind}/{found.group()}", f"{kind}/{found['name']}"
+                self._unknowable.append(f"{place}/")
+                self._note(
+                    place,
+                    f"is there while a command writes {name}, or was left by one that was killed: the next that "
+                    f"writes {name} removes it",
+                )

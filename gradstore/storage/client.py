@@ -71,7 +71,7 @@ class Client:
     ) -> None:
         self.root = root
         self._store, self._secrets = store, secrets
-        self._persist = Persistence(patience)
+        self._persist = Persistence(root, patience)
 
     def get(self, key: str, most: int | None = None) -> Found | None:
         """An object; only its first `most` bytes and one more, if it has more."""

@@ -48,7 +48,7 @@ class HubFolder(ReadOnlyFolder):
     ) -> None:
         super().__init__(cache)
         self._system, self._prefix, self._secrets = system, prefix, secrets
-        self._persist = persist or Persistence(patience)
+        self._persist = persist or Persistence(f"hf://{prefix}", patience)
 
     def __str__(self) -> str:
         return f"hf://{self._prefix}"

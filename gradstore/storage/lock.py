@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Self
 
 from gradstore.errors import StoreWriteError
+from gradstore.storage.telling import told_meanwhile
 from gradstore.storage.writing import writing
 
 __all__ = ["FileLock"]
@@ -54,7 +55,13 @@ class FileLock:
             raise StoreWriteError(f"cannot write {self._path.parent}: this system has no flock") from None
         self._handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:
-            fcntl.flock(self._handle, fcntl.LOCK_EX | (fcntl.LOCK_NB if busy else 0))
+            try:
+                fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if busy:
+                    raise
+                with told_meanwhile(f"waiting for {self._path}: another process has it"):
+                    fcntl.flock(self._handle, fcntl.LOCK_EX)
             if os.path.samestat(os.fstat(self._handle), self._path.stat()):
                 return True
         except BlockingIOError:

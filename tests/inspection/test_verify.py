@@ -99,7 +99,7 @@ def test_the_message_names_the_object(whole: Path, tmp_path: Path) -> None:
         "checkpoints/step-1/pool/.stray",
         "checkpoints/step-1/pool/parts/0.npz",
         "checkpoints/gone/pool/manifest.json",
-        "graphs/.g.new/zarr.json",
+        "graphs/.g.other/zarr.json",
     ],
 )
 def test_objects_that_belong_to_nothing_are_found(name: str, whole: Path, tmp_path: Path) -> None:
@@ -108,6 +108,22 @@ def test_objects_that_belong_to_nothing_are_found(name: str, whole: Path, tmp_pa
     (path / name).parent.mkdir(parents=True, exist_ok=True)
     (path / name).write_bytes(b"stray")
     assert [problem.where for problem in verify(path)] == [name]
+
+
+@pytest.mark.parametrize("place", ["graphs/.g.new", "graphs/.g.old", "selections/.other.new"])
+def test_a_replacement_is_named_once_and_nobody_is_told_to_delete_it(
+    place: str, whole: Path, tmp_path: Path
+) -> None:
+    """It may be under way."""
+    path = tmp_path / "s"
+    shutil.copytree(whole, path)
+    (path / place).mkdir(parents=True)
+    for name in ("zarr.json", "data"):
+        (path / place / name).write_bytes(b"begun")
+    (problem,) = verify(path)
+    assert problem.where == place
+    assert "removes it" in problem.what
+    assert "delete" not in problem.what
 
 
 def test_a_card_and_a_hub_s_own_files_are_welcome(whole: Path, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from gradstore.errors import CorruptError, GradstoreError, StoreWriteError
 from gradstore.inspection import verify
-from gradstore.storage import open_folder, storage_options
+from gradstore.storage import open_folder, patience, storage_options
 from gradstore.storage.bucket import BucketFolder
 from gradstore.storage.patience import Patience
 from gradstore.store import open_store
@@ -47,6 +47,18 @@ def test_half_of_all_requests_failing_loses_nothing(opened: Opened, faulty: Faul
     faulty.faults = ()
     assert {name: direct.get(name) for name in direct.files()} == {"manifest.json": b"sealed"}
     assert faulty.count > 1
+
+
+def test_a_server_that_fails_for_long_is_named_once(
+    opened: Opened, faulty: Faulty, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level("INFO", "gradstore")
+    monkeypatch.setattr(patience, "PATIENT", 0.1)
+    faulty.faults, faulty.share = ("503",), 1.0
+    with pytest.raises(StoreWriteError, match="503"):
+        opened(endpoint=faulty.endpoint, **IMPATIENT).put("a", b"b")
+    (said,) = caplog.messages
+    assert said.endswith("/: the server answered 503 SlowDown; trying again for up to 1 s")
 
 
 def test_a_store_written_and_read_through_a_bad_network_is_whole(

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from gradstore.errors import StoreWriteError
+from gradstore.storage import lease
 from gradstore.storage.bucket import CLOCK, BucketFolder
 from gradstore.storage.lease import TIMING, Lease, Timing
 from tests.storage.faulty import Faulty
@@ -44,6 +45,19 @@ def test_who_waits_has_it_when_it_is_released(opened: Opened) -> None:
     held.release()
     assert had.wait(10)
     waiting.join()
+
+
+def test_who_waits_long_is_told_for_whom(
+    opened: Opened, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level("INFO", "gradstore")
+    monkeypatch.setattr(lease, "PATIENT", 0.2)
+    abandoned = opened(timing=Timing(span=1, renewal=60)).lock("a/.lock")
+    with opened(timing=Timing(span=1, renewal=60)).lock("a/.lock"):
+        (said,) = caplog.messages
+    assert said.startswith("waiting for s3://")
+    assert said.endswith("a/.lock: another process has it, or was killed less than 1 s ago")
+    abandoned.release()
 
 
 def test_a_lease_that_is_renewed_outlives_its_span(opened: Opened) -> None:

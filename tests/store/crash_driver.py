@@ -1,14 +1,17 @@
-"""Kills a writer before each thing it asks of the file system, repeats it, and compares every byte.
+"""Kills a writer at random moments, repeats it, and compares every byte.
 
-Run as ``python -m tests.store.crash_driver FOLDER dataset|direction|merge|convert|artifact EVERY``, where a kill comes
-before every EVERY-th request; prints one JSON line. Each attempt is a forked process that dies by SIGKILL. Data not yet
-synchronised is cut in half first, as a power cut might.
+Run as ``python -m tests.store.crash_driver FOLDER dataset|direction|merge|convert|artifact KILLS``; prints one JSON
+line. The requests to the file system are divided into KILLS spans of one length, and before one of each, drawn at
+random, the process is killed by SIGKILL; as many KILLS as requests kill before each. Data not yet synchronised is cut
+in half first, as a power cut might.
 """
 
 from __future__ import annotations
 
 import gc
+import itertools
 import json
+import random
 import shutil
 import sys
 from collections.abc import Callable
@@ -124,17 +127,32 @@ def read(path: Path, kind: str) -> None:
         assert kind not in ("direction", "artifact"), "what was sealed before must stay readable"
 
 
-def main(folder: Path, kind: str, every: int) -> None:
+def counted(report: Path, work: Callable[[], object]) -> None:
+    """Write how many requests the work makes."""
+    count = die_before(0)
+    work()
+    report.write_text(str(count()))
+
+
+def moments(requests: int, kills: int) -> list[int]:
+    """One request of each of `kills` spans."""
+    draw = random.Random(requests)
+    bounds = [1 + requests * each // kills for each in range(kills + 1)]
+    return [draw.randrange(first, last) for first, last in itertools.pairwise(bounds) if first < last]
+
+
+def main(folder: Path, kind: str, kills: int) -> None:
     work = WORK[kind]
     gc.freeze()
-    wrong, step, kills, killed = [], 1, 0, True
+    wrong = []
     whole, before = folder / "whole", folder / "before"
     forked(lambda: (quick(), prepare(folder, kind)))
     kept = objects(before) if kind == "direction" else {}
     kept = {name: data for name, data in kept.items() if name not in ("README.md", "index.json")}
     if before.exists():
         shutil.copytree(before, whole)
-    forked(lambda: (quick(), work(whole, folder / "log")))
+    forked(lambda: counted(folder / "requests", lambda: work(whole, folder / "log")))
+    steps = moments(int((folder / "requests").read_text()), kills)
     expected = objects(whole)
     if kind == "merge":
         forked(lambda: (quick(), write_rows(folder / "single", folder / "log")))
@@ -142,27 +160,26 @@ def main(folder: Path, kind: str, every: int) -> None:
             wrong.append("merged parts are not what one process writes")
     if any("/." in f"/{name}" for name in expected):
         wrong.append(f"a lock or a temporary file is left: {sorted(expected)}")
-    while killed:
+    for step in steps:
         path, log = folder / "store", folder / f"log-{step}"
         if before.exists():
             shutil.copytree(before, path)
-        killed = not forked(lambda: (die_before(step), work(path, log)))  # noqa: B023 (called at once)
-        if killed:
-            if not kept.items() <= objects(path).items():
-                wrong.append(f"step {step}: what was sealed has changed")
-            log.touch()
-            made = log.read_text().split()
-            forked(lambda: (quick(), read(path, kind), work(path, log)))  # noqa: B023
-            again = log.read_text().split()[len(made) :]
-            if set(made) & set(again):
-                wrong.append(f"step {step}: made chunks {again} again after {made}")
+        if forked(lambda: (die_before(step), work(path, log))):  # noqa: B023 (called at once)
+            wrong.append(f"step {step}: lived")
+        if not kept.items() <= objects(path).items():
+            wrong.append(f"step {step}: what was sealed has changed")
+        log.touch()
+        made = log.read_text().split()
+        forked(lambda: (quick(), read(path, kind), work(path, log)))  # noqa: B023
+        again = log.read_text().split()[len(made) :]
+        if set(made) & set(again):
+            wrong.append(f"step {step}: made chunks {again} again after {made}")
         found = objects(path)
         if found != expected:
             differ = sorted(name for name in {*found, *expected} if found.get(name) != expected.get(name))
             wrong.append(f"step {step}: {differ}")
         shutil.rmtree(path)
-        step, kills = step + every, kills + killed
-    print(json.dumps({"kills": kills, "objects": len(expected), "wrong": wrong}))
+    print(json.dumps({"kills": len(steps), "objects": len(expected), "wrong": wrong}))
 
 
 if __name__ == "__main__":
