@@ -68,8 +68,6 @@ def _figure(rows: int, columns: int, height: float) -> tuple[Any, Any]:
     return figure, axes
 
 
-def _point(
-    axis: Any, place: float, mean: float, half: float, colour: str, label: str | None = None
-) -> None:
+def _point(axis: Any, place: float, mean: float, half: float, colour: str, label: str | None = None) -> None:
     error = None if math.isnan(half) else half
     axis.errorbar(mean, place, xerr=error, fmt="o", capsize=3, color=colour, label=label)

@@ -28,7 +28,8 @@ def report(results: Path, page: Path) -> None:
     tables = [_table(group, losses) for group, losses in plain.items()]
     studies = [variations(groups, training) for training in sorted(several)]
     tables += [_variations(training, study) for training, study in zip(sorted(several), studies, strict=True)]
-    page.write_text(f"{before}{BEGIN}\n{'\n\n'.join(tables)}\n{END}{after}", encoding="utf-8")
+    block = "\n\n".join(tables)
+    page.write_text(f"{before}{BEGIN}\n{block}\n{END}{after}", encoding="utf-8")
     picture_of_choices(plain, page.with_name("quality.svg"))
     for study in studies:
         picture_of_variations(study, page.with_name("quality-varied.svg"))
@@ -46,8 +47,9 @@ def told(found: tuple[float, float, int] | None) -> str:
 
 
 def _table(group: Group, losses: Losses) -> str:
+    what = group.target.replace("+", " and ")
     lines = [
-        f"### For {group.target.replace('+', ' and ')}: {group.training.fraction:.0%} of the pool, loss on {group.test}",
+        f"### For {what}: {group.training.fraction:.0%} of the pool, loss on {group.test}",
         "",
         _terms(group.training),
         "",

@@ -49,13 +49,16 @@ def variations(groups: dict[Group, Losses], training: Training) -> Variations:
             for column in usual
             if column in losses[name]
         }
-    random = {column: groups_random(groups, training, column[1]) for column in usual}
+    random = {column: _random(groups, training, column[1]) for column in usual}
     if all(random.values()):
-        rows = {_NAMES["random"]: {column: difference(random[column], usual[column]) for column in usual}, **rows}
+        rows = {
+            _NAMES["random"]: {column: difference(random[column], usual[column]) for column in usual},
+            **rows,
+        }
     return Variations(usual, rows)
 
 
-def groups_random(groups: dict[Group, Losses], training: Training, target: str) -> dict[int, float]:
+def _random(groups: dict[Group, Losses], training: Training, target: str) -> dict[int, float]:
     """Losses of random rows."""
     return next(
         (

@@ -116,7 +116,7 @@ def report(error: BaseException, arguments: Sequence[str]) -> int:
     """
     message, code, hint = explain(error, arguments)
     if "--debug" in arguments:
-        traceback.print_exception(error)
+        console.say("".join(traceback.format_exception(error)).rstrip())
     console.error(message)
     if hint:
         console.say(hint)
@@ -187,7 +187,7 @@ def _where(error: OSError) -> str:
 def surprise(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     """Say one line about an exception that nobody foresaw: a defect, here or in a plug-in."""
     if "--debug" in sys.argv:
-        sys.__excepthook__(kind, error, trace)
+        console.say("".join(traceback.format_exception(kind, error, trace)).rstrip())
     else:
         console.error(f"unexpected {kind.__name__}: {error} (--debug shows where)")
 

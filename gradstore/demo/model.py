@@ -105,8 +105,9 @@ def _train(
     model: LlamaForCausalLM, rows: list[list[int]], steps: int, seed: int, progress: Progress
 ) -> list[float]:
     optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, weight_decay=0.01)
+    # The scheduler divides by the steps of its rise less one.
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, LEARNING_RATE, total_steps=max(steps, 2), pct_start=0.1
+        optimizer, LEARNING_RATE, total_steps=max(steps, 20), pct_start=0.1
     )
     losses = []
     model.train()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import nn
@@ -16,12 +16,11 @@ from torch.nn import functional
 __all__ = ["Collector", "PlainLora", "plain_lora_layers"]
 
 
-class Collector:
+class Collector(Protocol):
     """What takes a layer's inputs and output gradients: `gradstore.gradients.observe.Pass`."""
 
     def receive(self, index: int, inputs: torch.Tensor, grads: torch.Tensor) -> None:
         """One use of a layer came back."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True, slots=True)

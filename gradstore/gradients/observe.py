@@ -17,7 +17,7 @@ from torch import nn
 from torch.nn import functional
 
 from gradstore.errors import CheckpointError
-from gradstore.gradients.lora import Collector, PlainLora, plain_lora_layers
+from gradstore.gradients.lora import PlainLora, plain_lora_layers
 
 __all__ = ["Consume", "Form", "MixedRowsError", "Observed", "weight_gradients"]
 
@@ -111,7 +111,7 @@ class Observed(AbstractContextManager["Observed"]):
         return forward
 
 
-class Pass(Collector):
+class Pass:
     """One forward and backward pass; a layer used several times is complete when its last use came back."""
 
     def __init__(

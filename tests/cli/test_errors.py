@@ -123,6 +123,11 @@ def test_debug_shows_the_traceback_wherever_it_stands(run, raising) -> None:
         assert result.exit_code == 1
 
 
+def test_a_traceback_does_not_drive_the_terminal(run, raising) -> None:
+    raising(errors.DataError("a row's id: \x1b]0;title\x07"))
+    assert "\x1b" not in run("env", "--debug").stderr
+
+
 def test_interrupted_extract_prints_the_line_that_resumes(run, monkeypatch: pytest.MonkeyPatch) -> None:
     from gradstore_cli.commands import extract
 

@@ -64,3 +64,8 @@ def test_the_same_seed_gives_the_same_model_and_leaves_torchs_random_state(
     assert torch.equal(torch.random.get_rng_state(), before)
     assert losses == made[1]
     assert (tmp_path / "model.safetensors").read_bytes() == (made[0] / "model.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize("steps", [1, 10])
+def test_few_steps_suffice_for_a_model(steps: int, rows: InstructionSet, tmp_path: Path) -> None:
+    assert len(make_model(tmp_path, rows.lessons, steps=steps, hidden=32, layers=1)) == steps

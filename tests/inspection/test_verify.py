@@ -110,7 +110,7 @@ def test_objects_that_belong_to_nothing_are_found(name: str, whole: Path, tmp_pa
     assert [problem.where for problem in verify(path)] == [name]
 
 
-@pytest.mark.parametrize("place", ["graphs/.g.new", "graphs/.g.old", "selections/.other.new"])
+@pytest.mark.parametrize("place", ["graphs/.g.new", "graphs/.g.old", "graphs/.other.new"])
 def test_a_replacement_is_named_once_and_nobody_is_told_to_delete_it(
     place: str, whole: Path, tmp_path: Path
 ) -> None:
