@@ -192,6 +192,8 @@ class _Side:
             whole = values.float()
             return [whole if factor is None else whole * factor for factor in self._factors]
         batch, tokens, d = values.shape
+        if not batch * tokens:  # on several threads embedding_bag fails on a table without columns
+            return [values.new_zeros(batch, tokens, self._size, dtype=torch.float32) for _ in self._factors]
         # Tokens side by side, so that a bucket adds up whole rows; in float32 from here on.
         table = torch.empty(d, batch * tokens, dtype=torch.float32, device=values.device)
         table.copy_(values.reshape(-1, d).T)

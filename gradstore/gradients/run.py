@@ -109,7 +109,9 @@ class CheckpointRun:
             dims = {direction: stored.dim(direction) for direction in job.resolved_directions()}
             identity: CheckpointIdentity = early_identity(stored.identity, self._folder, self._tokens, job)
         else:
-            dims, identity = self._loaded().dims, self._loaded().identity
+            session = self._loaded()
+            session.check()  # before the data set is begun
+            dims, identity = session.dims, session.identity
         writer = DatasetWriter.open(
             self._store,
             checkpoint=self.key,

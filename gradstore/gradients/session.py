@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from gradstore.checkpoint import (
     CheckpointFolder,
+    FactoredMoments,
     InitLora,
     LoadedModel,
+    Moments,
     load_factored_moments,
     load_model,
     load_moments,
@@ -28,7 +31,7 @@ from gradstore.records import CheckpointIdentity
 __all__ = ["Session", "checkpoint_key", "early_identity", "open_session"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Session:
     """A loaded checkpoint.
 
@@ -54,8 +57,21 @@ class Session:
             for name in self.job.resolved_directions()
         }
 
+    def check(self) -> None:
+        """Read the optimizer's state if a direction needs it, so that what is wrong with it is told at once."""
+        if needs_moments(self.job.resolved_directions()):
+            _ = self._factored_moments if self.job.sketched else self._moments
+
+    @cached_property
+    def _moments(self) -> Moments:
+        return load_moments(self.folder.path, self.loaded)
+
+    @cached_property
+    def _factored_moments(self) -> FactoredMoments:
+        return load_factored_moments(self.folder.path, self.loaded)
+
     def row_maker(self, names: Collection[str]) -> RowMaker:
-        """What makes rows of these directions; reads the optimizer's moments if one of them needs it."""
+        """What makes rows of these directions."""
         device = self.job.resolved_device()
         gradients = [name for name in names if name != EMBEDDING]
         layers = layer_shapes(self.loaded) if gradients else ()
@@ -66,11 +82,7 @@ class Session:
             source: Exact | Kronecker = Kronecker(form, gradients)
             numbers: Parameters = form.parameters
         else:
-            moments = (
-                load_moments(self.folder.path, self.loaded)
-                if gradients and needs_moments(gradients)
-                else None
-            )
+            moments = self._moments if gradients and needs_moments(gradients) else None
             source = Exact(prepare_directions(gradients, layers, moments, device))
             numbers = layers
         return RowMaker(source, make_projector(spec, numbers, device), self.dims)
@@ -78,7 +90,7 @@ class Session:
     def _scales(self, name: str, layers: Parameters) -> list[SideScales]:
         if name == "sgd":
             return [SideScales(None, None)] * len(layers)
-        moments = load_factored_moments(self.folder.path, self.loaded)
+        moments = self._factored_moments
         return [
             preconditioner(moments.rows[layer], moments.columns[layer], self.job.resolved_device())
             for layer, _ in layers

@@ -123,6 +123,7 @@ def test_without_optimizer_state_its_directions_are_refused(team: Path, checkpoi
             team / "shared.zarr", checkpoints=[f"store:{checkpoint}"], data=goal, name="g", target=True,
             directions=["adam"], base=str(team / "model"),
         )  # fmt: skip
+    assert open_store(team / "shared.zarr").datasets() == ("pool",), "nothing was begun"
 
 
 def test_no_embed_adapter_leaves_it_out(team: Path, checkpoint: str, goal: Path, tmp_path: Path) -> None:

@@ -138,11 +138,17 @@ def test_padded_tokens_contribute_nothing() -> None:
     torch.testing.assert_close(form.form(0, inputs, grads), form.form(0, inputs[:, :9], grads[:, :9]))
 
 
-def test_a_row_without_tokens_is_zero() -> None:
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_row_without_tokens_is_zero(threads: int) -> None:
     """An expert that no token of the row reached."""
     shape = (SIDE + 40, 50)
     form = plain_form("kron+sjlt", 256, [("layer", shape)])
-    assert torch.equal(form.form(0, *tokens(1, 0, shape)), torch.zeros(1, 1, SIDE * 50))
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        assert torch.equal(form.form(0, *tokens(1, 0, shape)), torch.zeros(1, 1, SIDE * 50))
+    finally:
+        torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize("shape", [(20, 30), (SIDE + 70, 30), (20, SIDE + 60)])
