@@ -6,15 +6,21 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready-$(notdir $(PYTHON))
 
-# Two processes test at once, each with one thread: more threads than cores are slower than fewer.
-test: export OMP_NUM_THREADS ?= 1
+# Three processes test at once, each with one thread: more threads than cores are slower than fewer, and some tests wait.
+test test-long: export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test test-real lint types contracts spelling docs links changelog check release legs format clean
+.PHONY: demo test test-long test-real lint types contracts spelling docs links changelog check release legs format clean
 
 demo: $(READY)
 	$(BIN)/gradstore demo
 
 test: $(READY)
+	$(BIN)/python -m pytest -m "not real and not long" -n 3 --dist worksteal
+
+# More kills and more fuzzing, too.
+test-long: export GRADSTORE_KILLS ?= 20
+test-long: export GRADSTORE_FUZZ ?= 500
+test-long: $(READY)
 	$(BIN)/python -m pytest -m "not real" -n 2 --dist worksteal
 
 test-real: $(READY)

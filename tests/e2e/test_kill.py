@@ -1,4 +1,7 @@
-"""Kill -9 during extraction at random moments, with one writer and with two: the rerun gives the identical store."""
+"""Kill -9 during extraction at random moments, with one writer and with two: the rerun gives the identical store.
+
+A few kills, to save time: GRADSTORE_KILLS says how many. tests/store kills the writer by itself more often.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from pathlib import Path
 import pytest
 
 
-@pytest.mark.parametrize("writers", [1, 2])
+@pytest.mark.parametrize("writers", [1, pytest.param(2, marks=pytest.mark.long)])
 def test_killed_and_rerun_is_identical_and_repeats_only_what_was_not_finished(
     writers: int, tiny_run: Path, token_rows: Path, tmp_path: Path
 ) -> None:

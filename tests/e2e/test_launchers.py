@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 BIN = Path(sys.executable).parent
 SIZES = ("--dim", "256", "--chunk-rows", "4", "--device", "cpu")
 
@@ -41,6 +43,7 @@ def test_torchrun_with_two_processes_writes_the_store_of_one(
     assert contents(tmp_path / "two.zarr") == contents(tmp_path / "one.zarr")
 
 
+@pytest.mark.long  # the example for SLURM, which is tested too, begins arrays
 def test_a_task_of_an_array_that_is_left_alone_finishes_the_data_set(
     tiny_run: Path, token_rows: Path, tmp_path: Path
 ) -> None:
