@@ -140,8 +140,8 @@ def writing(folder: Path, dim: int, rounds: int) -> None:
             folder / "written.zarr", checkpoint="c", identity=identity, name=f"w{next(count)}", rows=rows,
             directions={"sgd": dim}, chunk_rows=BLOCK, content_digest="",
         ) as writer:  # fmt: skip
-            for chunk, block in enumerate(blocks):
-                writer.write(chunk, block)
+            for _ in writer.write_all(enumerate(blocks)):
+                pass
             writer.seal()
 
     def plain() -> None:

@@ -156,10 +156,13 @@ def import_arrays(
     ) as writer:
         missing = writer.missing()
         with progress(sum(len(writer.chunks[chunk]) for chunk in missing), "rows", f"import {name}") as bar:
-            for chunk in missing:
-                span = writer.chunks[chunk]
-                writer.write(chunk, _block(gradients[span.start : span.stop], columns, span, direction))
-                bar.update(len(span))
+            spans = ((chunk, writer.chunks[chunk]) for chunk in missing)
+            blocks = (
+                (chunk, _block(gradients[span.start : span.stop], columns, span, direction))
+                for chunk, span in spans
+            )
+            for chunk in writer.write_all(blocks):
+                bar.update(len(writer.chunks[chunk]))
         dataset = writer.seal()
     write_card(open_store(path))
     return dataset

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import Any, Self
 
@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from gradstore.errors import IncompleteError, StoreWriteError, UsageError
 from gradstore.records import CheckpointIdentity, GradientBlock
+from gradstore.store.ahead import read_ahead
 from gradstore.store.begin import begin
 from gradstore.store.claim import Claim
 from gradstore.store.create import create_store, join_checkpoint
@@ -219,6 +220,31 @@ class DatasetWriter:
             raise UsageError(f"{what} is finished")
         with claim:
             claim.write(block)
+
+    def write_all(self, blocks: Iterable[tuple[int, GradientBlock]]) -> Iterator[int]:
+        """Write many chunks as `write` does: while one waits for the disk, the next are encoded.
+
+        Parameters
+        ----------
+        blocks : iterable of (int, GradientBlock)
+            Numbers of chunks and their rows; up to four blocks are in memory.
+
+        Yields
+        ------
+        int
+            The number of each chunk that is durable, in the order given.
+
+        Raises
+        ------
+        UsageError, StoreWriteError
+            See `write`; chunks after the one that failed may be finished too.
+        """
+
+        def write(numbered: tuple[int, GradientBlock]) -> int:
+            self.write(*numbered)
+            return numbered[0]
+
+        return read_ahead(write, blocks, 2)
 
     def seal(self) -> Dataset:
         """Put the columns together and publish the manifests; the data set is then readable and final.

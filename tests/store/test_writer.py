@@ -58,6 +58,33 @@ def test_only_missing_chunks_are_left_after_an_interruption(tmp_path: Path, make
     assert make.objects(tmp_path / "s") == make.objects(tmp_path / "whole")
 
 
+def test_chunks_written_together_are_those_written_one_by_one(tmp_path: Path, make: SimpleNamespace) -> None:
+    make.write(tmp_path / "one", rows=40)
+    with DatasetWriter.open(tmp_path / "all", **make.settings(rows=40)) as writer:
+        dims = {each: vectors.dim for each, vectors in writer.dataset.vectors.items()}
+        blocks = [
+            (chunk, make.block(span, dims, writer.directions, 0)) for chunk, span in enumerate(writer.chunks)
+        ]
+        assert list(writer.write_all(blocks[::-1])) == list(range(9, -1, -1))
+        writer.seal()
+    assert make.objects(tmp_path / "all") == make.objects(tmp_path / "one")
+
+
+def test_of_chunks_written_together_those_before_a_bad_one_are_kept(
+    tmp_path: Path, make: SimpleNamespace
+) -> None:
+    with DatasetWriter.open(tmp_path / "s", **make.settings(rows=40)) as writer:
+        dims = {each: vectors.dim for each, vectors in writer.dataset.vectors.items()}
+        blocks = [
+            (chunk, make.block(span, dims, writer.directions, 0)) for chunk, span in enumerate(writer.chunks)
+        ]
+        blocks[5] = (5, make.block(range(3), dims, writer.directions, 0))
+        with pytest.raises(UsageError, match="chunk 5"):
+            list(writer.write_all(blocks))
+        assert {5, 8, 9} <= set(writer.missing()) <= set(range(5, 10))
+        writer.write(5, make.block(writer.chunks[5], dims, writer.directions, 0))
+
+
 def test_a_finished_data_set_is_left_as_it_is(tmp_path: Path, make: SimpleNamespace) -> None:
     make.write(tmp_path / "s")
     before = make.objects(tmp_path / "s")
