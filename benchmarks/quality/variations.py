@@ -6,6 +6,7 @@ import re
 from collections import defaultdict
 from typing import NamedTuple
 
+from benchmarks.quality.choices import NO_TARGET
 from benchmarks.quality.results import MAIN, Group, Losses, Training, difference
 
 _NAMES = {
@@ -13,6 +14,7 @@ _NAMES = {
     "@sgd": "`sgd`",
     "@precond": "`precond`",
     "center=true": "centred",
+    "^low": "a graph of recall 0.976",
     "dim=512": "k = 512",
     "dim=2048": "k = 2048",
     "dim=4096": "k = 4096",
@@ -41,7 +43,9 @@ def variations(groups: dict[Group, Losses], training: Training) -> Variations:
             base, variation = parted(choice)
             name = ", ".join(filter(None, ["" if group.label == MAIN else group.label, variation]))
             losses[name][base, group.target] = values
-    usual = {column: values for column, values in losses.pop("").items() if column[0] not in _NAMES}
+    plain = {column: values for column, values in losses.pop("").items() if column[0] not in NO_TARGET}
+    most = max(map(len, plain.values()))
+    usual = {column: values for column, values in plain.items() if 2 * len(values) >= most}
     rows = {}
     for name in sorted(losses, key=_order):
         rows[_NAMES.get(name, name)] = {

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 import gradstore
 from gradstore.store import Store
@@ -42,7 +41,9 @@ def store(tmp_path: Path) -> Store:
 def less_run(tmp_path: Path) -> Callable[..., Path]:
     """Write a run of LESS: ``less_run(rows, dtype)`` gives its ``dim…`` folder."""
 
-    def write(rows: np.ndarray, dtype: torch.dtype = torch.float32, name: str = "dolly-ckpt105-adam") -> Path:
+    torch = pytest.importorskip("torch")
+
+    def write(rows: np.ndarray, dtype: Any = torch.float32, name: str = "dolly-ckpt105-adam") -> Path:
         folder = tmp_path / name / f"dim{rows.shape[1]}"
         folder.mkdir(parents=True)
         tensor = torch.from_numpy(rows).to(dtype)

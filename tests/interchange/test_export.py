@@ -10,12 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 import gradstore
 from gradstore.errors import IncompatibleError, StoreNotFoundError, StoreWriteError, UsageError
 from gradstore.store import Store, write_artifact
 from tests.interchange.helpers import matrix
+
+torch = pytest.importorskip("torch")
 
 FORMATS = ["less", "npy", "parquet"]
 

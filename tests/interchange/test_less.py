@@ -6,12 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 import gradstore
 from gradstore.errors import DataError, IncompatibleError, UsageError
 from gradstore.interchange import open_source
 from tests.interchange.helpers import matrix, stored
+
+torch = pytest.importorskip("torch")
 
 
 def rows_of(path: Path) -> np.ndarray:

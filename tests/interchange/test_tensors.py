@@ -7,11 +7,12 @@ import pickle
 from pathlib import Path
 
 import pytest
-import torch
 
 from gradstore.errors import DataError, UsageError
 from gradstore.interchange import open_source
 from tests.interchange.helpers import matrix, stored
+
+torch = pytest.importorskip("torch")
 
 
 def test_a_tensor_alone_and_in_a_dictionary(tmp_path: Path) -> None:

@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 import gradstore
 from gradstore.errors import DataError
 from gradstore.interchange import open_source
 from tests.interchange.helpers import matrix, stored
+
+torch = pytest.importorskip("torch")
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16", "float64"])
