@@ -25,7 +25,7 @@ _NO_RETRIES = {"max_retries": 0}  # we try again ourselves: also where obstore d
 _ENDPOINTS = {
     "s3": ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"),
     "az": ("AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT"),
-    "gs": (),
+    "gs": ("GOOGLE_BASE_URL",),
 }
 
 
@@ -80,9 +80,10 @@ def _bucket(scheme: str, path: str, options: Mapping[str, str]) -> Folder:
     secrets = Secrets(options)
     kinds: dict[str, Any] = {"s3": S3Store, "gs": GCSStore, "az": AzureStore}
     given = {name: value for name, value in options.items() if name not in CLIENT}
-    endpoint = next(
-        (value for value in (options.get("endpoint"), *map(os.environ.get, _ENDPOINTS[scheme])) if value), ""
-    )
+    candidates = (options.get("endpoint"), options.get("base_url"), *map(os.environ.get, _ENDPOINTS[scheme]))
+    endpoint = next((value for value in candidates if value), "")
+    if scheme == "gs" and endpoint:
+        given["base_url"] = endpoint.rstrip("/")  # with a slash, obstore would ask for the bucket ""
     try:
         store = kinds[scheme](
             bucket,
