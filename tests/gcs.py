@@ -13,6 +13,7 @@ import re
 import threading
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from email.message import Message
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from time import time  # bound here: a test may move the clock of the client
@@ -95,7 +96,7 @@ class Gcs:
         """What lets obstore find it."""
         return {"GOOGLE_BASE_URL": self.endpoint, "GOOGLE_BEARER_TOKEN": TOKEN}
 
-    def answer(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
+    def answer(self, method: str, url: str, headers: Message, body: bytes) -> Answer:
         parts = urlsplit(url)
         query = {name: found[0] for name, found in parse_qs(parts.query, keep_blank_values=True).items()}
         bucket, _, name = map(unquote, parts.path[1:].partition("/"))
@@ -148,7 +149,7 @@ class Gcs:
             found.data, {**_version(found), "Last-Modified": formatdate(found.modified, usegmt=True)}
         )
 
-    def _write(self, name: str, data: bytes, headers: Mapping[str, str]) -> Answer:
+    def _write(self, name: str, data: bytes, headers: Message) -> Answer:
         found, now = self.objects.get(name), time() + self.ahead
         if found is not None and now - found.modified < self.pace:
             raise RefusedError(429, "SlowDown")
@@ -175,9 +176,7 @@ class Gcs:
             raise RefusedError(404, "NoSuchUpload")
         return self.uploads[query["uploadId"]]
 
-    def _complete(
-        self, name: str, query: Mapping[str, str], headers: Mapping[str, str], body: bytes
-    ) -> Answer:
+    def _complete(self, name: str, query: Mapping[str, str], headers: Message, body: bytes) -> Answer:
         parts = self._parts(query)
         told = re.findall(r"<ETag>(.*?)</ETag><PartNumber>(\d+)</PartNumber>", body.decode())
         if told != [(Stored(data, 0, 0).etag, str(number)) for number, data in sorted(parts.items())]:

@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 from gradstore_cli.main import cli
 
-from gradstore.errors import GradstoreError, StoreWriteError
+from gradstore.errors import GradstoreError, StoreWriteError, UsageError
 from gradstore.storage import LocalFolder, open_folder, remote, storage_options
 from gradstore.storage.bucket import BucketFolder
 from gradstore.storage.client import Client
@@ -26,7 +26,6 @@ from tests.storage.test_bucket import (  # noqa: F401
     contents,
     test_a_store_copied_by_hand_is_the_same_store,
     test_a_store_in_a_bucket_is_the_store_on_a_disk,
-    test_a_writer_that_was_killed_is_succeeded_when_its_lease_has_ended,
     test_an_artefact_replaced_by_a_killed_process_is_the_old_or_the_new_one,
     test_an_object_that_is_never_changed_is_created_once,
     test_folders_answer_alike_wherever_they_lie,
@@ -261,6 +260,20 @@ def test_credentials_that_get_no_token_are_not_taken_for_missing_ones(
     )
     assert refused[:2] == (False, True)
     assert refused.line == "the server answered 400: check the credentials and what they give a right to"
+
+
+def test_a_file_of_credentials_that_cannot_be_read_is_told_when_the_place_is_opened(
+    bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("GOOGLE_BEARER_TOKEN")
+    (tmp_path / "federation.json").write_text(json.dumps({"type": "external_account", "token": WRONG}))
+    with (
+        storage_options({"application_credentials": str(tmp_path / "federation.json")}),
+        pytest.raises(UsageError, match="cannot be opened with these settings: .*external_account") as caught,
+    ):
+        open_folder(bucket)
+    assert "\n" not in str(caught.value)
+    assert WRONG not in everything(caught.value)
 
 
 @pytest.mark.parametrize("way", ["settings", "slash", "variables", "key", "file"])
