@@ -269,7 +269,9 @@ def test_a_file_of_credentials_that_cannot_be_read_is_told_when_the_place_is_ope
     (tmp_path / "federation.json").write_text(json.dumps({"type": "external_account", "token": WRONG}))
     with (
         storage_options({"application_credentials": str(tmp_path / "federation.json")}),
-        pytest.raises(UsageError, match="cannot be opened with these settings: .*external_account") as caught,
+        pytest.raises(
+            UsageError, match=r"cannot be opened with these settings: .*external_account"
+        ) as caught,
     ):
         open_folder(bucket)
     assert "\n" not in str(caught.value)
