@@ -71,6 +71,14 @@ def test_every_command_takes_json_and_debug(named: tuple[str, click.Command]) ->
         assert {"--json", "--debug"} <= set(names)
 
 
+def test_whatever_opens_a_store_takes_storage_options(named: tuple[str, click.Command]) -> None:
+    places = {"store", "source", "out", "path"} & {
+        option.name for option in named[1].params if isinstance(option, click.Argument)
+    }
+    if places and not named[0].startswith("completion"):
+        assert "--storage-option" in [text for option in named[1].params for text in option.opts], places
+
+
 def test_sections_name_options_that_exist(named: tuple[str, click.Command]) -> None:
     names = {text for option in named[1].get_params(click.Context(named[1])) for text in option.opts}
     sections = getattr(named[1], "sections", {})

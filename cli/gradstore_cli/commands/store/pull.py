@@ -7,13 +7,14 @@ from typing import Any
 import click
 
 from gradstore_cli import completers, console
-from gradstore_cli.options import Command
+from gradstore_cli.options import Command, storage_option
 from gradstore_cli.transfer import transfer_options, transfer_text
 
 
 @click.command("pull", cls=Command)
 @click.argument("source", metavar="SOURCE", shell_complete=completers.folders)
 @click.argument("out", metavar="OUT", shell_complete=completers.folders)
+@storage_option
 @transfer_options
 def command(source: str, out: str, as_json: bool, **options: Any) -> None:
     """Copy a store, or part of it, from elsewhere to a folder.
