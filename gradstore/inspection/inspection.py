@@ -294,8 +294,8 @@ class Inspection:
         for kind in ARTEFACTS:
             for found in filter(None, map(_REPLACEMENT.fullmatch, self.folder.names(kind))):
                 place, name = f"{kind}/{found.group()}", f"{kind}/{found['name']}"
-                if not self.folder.names(place):
-                    continue  # some buckets list folders that had objects
+                if not any(True for _ in self.folder.at(place).files()):
+                    continue  # some buckets go on listing folders that had objects
                 self._unknowable.append(f"{place}/")
                 self._note(
                     place,

@@ -83,6 +83,7 @@ def test_a_file_may_hold_options_that_this_run_does_not_use(extract, tmp_path: P
 
 
 def test_defaults_of_a_fresh_adapter_are_those_that_help_names() -> None:
+    pytest.importorskip("torch")
     from gradstore_cli.commands.extract import command
 
     from gradstore.gradients.settings import Settings

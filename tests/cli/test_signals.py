@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 RUN = """
-import os, signal, sys, time
+import os, signal, sys, time, warnings
 import gradstore_cli.signals as signals
 from gradstore_cli.commands import env
 from gradstore_cli.main import main
@@ -102,6 +102,7 @@ def test_a_signal_that_was_ignored_stays_ignored() -> None:
 
 def test_a_forked_child_dies_of_its_own_signal_and_the_command_goes_on() -> None:
     work = """
+    warnings.simplefilter("ignore")  # Python 3.12 and later warn of forks beside threads
     reader, writer = os.pipe()
     child = os.fork()
     if not child:

@@ -114,6 +114,8 @@ def test_where_all_rows_are_neighbours_the_walk_is_that_on_the_whole_graph(
 def test_what_multiplies_does_not_change_the_picks(
     preset: str, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    if engine.name == "int8":
+        pytest.importorskip("torch")
     rows = awkward_rows(7, 900, 40)
     codes = np.rint(rows * 127 / np.abs(rows).max(axis=1, keepdims=True))
     rows, core = unit(codes), unit(np.random.default_rng(1).standard_normal((2, 40)))

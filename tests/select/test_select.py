@@ -112,6 +112,15 @@ def test_a_place_that_cannot_be_written_is_an_error_of_ours(store: Store, tmp_pa
     picked = gradstore.select(store, selector="random", budget=2)
     with pytest.raises(StoreWriteError, match="there is no folder"):
         picked.write(tmp_path / "missing" / "out.jsonl")
+    (tmp_path / "out.jsonl").mkdir()
+    with pytest.raises(StoreWriteError, match=r"out\.jsonl"):
+        picked.write(tmp_path / "out.jsonl")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["out.jsonl", "s"]
+
+
+def test_a_folder_that_is_there_is_not_written_over(store: Store, tmp_path: Path) -> None:
+    pytest.importorskip("datasets")
+    picked = gradstore.select(store, selector="random", budget=2)
     (tmp_path / "folder").mkdir()
     with pytest.raises(StoreWriteError, match="folder is a folder already"):
         picked.write(tmp_path / "folder")
