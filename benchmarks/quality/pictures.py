@@ -44,15 +44,17 @@ def picture_of_variations(study: Variations, path: Path) -> None:
     for axis, target in zip(axes.flat, targets, strict=True):
         axis.axvline(0, color="#999999", linewidth=1)
         for order, choice in enumerate(choices):
+            label: str | None = choice
             for place, name in enumerate(names):
                 found = study.rows[name].get((choice, target))
                 if found is not None:
-                    label = choice if place == 0 else None
                     _point(axis, place + 0.15 - 0.3 * order, *found[:2], _COLOURS[order % 2], label)
+                    label = None
+        axis.set_ylim(-0.5, len(names) - 0.5)
         axis.set_yticks(range(len(names)), [name.replace("`", "") for name in names])
         axis.set(title=f"for {target}", xlabel="difference in loss, less is better")
         axis.grid(axis="x", alpha=0.3)
-    axes.flat[0].legend(loc="best", fontsize="small")
+    figure.legend(*axes.flat[0].get_legend_handles_labels(), loc="outside upper center", ncols=len(choices))
     figure.savefig(path, metadata={"Date": None})
 
 
