@@ -13,7 +13,9 @@ from gradstore.report.numbers import (
     Histogram,
     Lengths,
     Overlap,
+    Trace,
     quantiles,
+    stretches,
 )
 from gradstore.report.payload import text_lengths
 from gradstore.report.sample import Shown
@@ -29,7 +31,7 @@ def context(
     shown: Shown,
     *,
     scores: list[Histogram | None],
-    traced: list[bool],
+    traces: list[Trace | None],
     made_of: Composition,
     common: Overlap,
     tokens: list[Lengths],
@@ -43,7 +45,7 @@ def context(
         "notes": found.notes,
         "tiles": _tiles(found, tokens),
         "selections": [
-            _selection(each, place, found, scores[place], traced[place])
+            _selection(each, place, found, scores[place], traces[place])
             for place, each in enumerate(found.selections)
         ],
         "composition": _composition(made_of),
@@ -82,7 +84,7 @@ def _tiles(found: Gathered, tokens: list[Lengths]) -> list[tuple[str, str]]:
 
 
 def _selection(
-    chosen: Chosen, place: int, found: Gathered, scores: Histogram | None, traced: bool
+    chosen: Chosen, place: int, found: Gathered, scores: Histogram | None, steps: Trace | None
 ) -> dict[str, Any]:
     config, picks = chosen.kept.config, chosen.picks
     report = config["report"] if isinstance(config["report"], Mapping) else {}
@@ -109,7 +111,7 @@ def _selection(
             "chosen": quantiles(chosen.kept.scores[chosen.kept.picks].astype(float)),
         },
         "chart": scores is not None,
-        "trace": traced,
+        "trace": stretches(steps) if steps else [],
     }
 
 

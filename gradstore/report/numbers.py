@@ -22,6 +22,7 @@ __all__ = [
     "histogram",
     "lengths",
     "overlap",
+    "stretches",
     "trace",
 ]
 
@@ -195,6 +196,17 @@ def trace(selection: Chosen) -> Trace | None:
     how = selection.kept.columns.get("how")
     kinds = ["chosen"] * len(drawn) if how is None else [str(how[i]) for i in drawn]
     return Trace(drawn + 1, scores, kinds)
+
+
+def stretches(steps: Trace) -> list[dict[str, float]]:
+    """Tenths of the picks in pick order: the first and the last pick of each, and quantiles of their scores."""
+    return [
+        {"first": int(ranks[0]), "last": int(ranks[-1]), **quantiles(scores)}
+        for ranks, scores in zip(
+            *(np.array_split(each, 10) for each in (steps.ranks, steps.scores)), strict=True
+        )
+        if np.isfinite(scores).any()
+    ]
 
 
 def quantiles(values: npt.NDArray[Any]) -> dict[str, float]:

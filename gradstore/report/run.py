@@ -127,7 +127,7 @@ def _page(found: Gathered, shown: Shown, positions: Any, texts: bool, progress: 
         found,
         shown,
         scores=scores,
-        traced=[each is not None for each in steps],
+        traces=steps,
         made_of=composition(found),
         common=overlap(found.selections),
         tokens=tokens,

@@ -56,6 +56,19 @@ def test_selections_without_scores_have_no_histogram(found: Gathered) -> None:
     assert random.cut is None
 
 
+def test_stretches_of_a_trace_cover_every_pick_once(found: Gathered) -> None:
+    less = next(each for each in found.selections if each.name == "less-goal")
+    steps = numbers.trace(less)
+    assert steps is not None
+    parts = numbers.stretches(steps)
+    spans = [range(int(part["first"]), int(part["last"]) + 1) for part in parts]
+    assert [pick for span in spans for pick in span] == list(range(1, 13))
+    scores = less.kept.scores[less.kept.picks]
+    for span, part in zip(spans, parts, strict=True):
+        assert part["least"] == pytest.approx(min(scores[span.start - 1 : span.stop - 1]))
+        assert part["most"] == pytest.approx(max(scores[span.start - 1 : span.stop - 1]))
+
+
 def test_lengths_count_every_row(found: Gathered) -> None:
     goal, pool = sorted(numbers.lengths(found.rows), key=lambda each: each.name)
     assert (goal.counts.sum(), pool.counts.sum()) == (8, 90)
