@@ -57,7 +57,6 @@ def _pack(examples: Sequence[Example]) -> bytes:
     empty = np.zeros(0, np.int32)
     np.savez(
         buffer,
-        allow_pickle=False,
         lengths=np.array([len(example.input_ids) for example in examples]),
         input_ids=np.concatenate([empty, *(example.input_ids for example in examples)]),
         labels=np.concatenate([empty, *(example.labels for example in examples)]),

@@ -57,6 +57,8 @@ def test_lists_of_other_tools_are_read(kind: pa.DataType, fixed: bool, tmp_path:
 
 @pytest.mark.parametrize("fixed", [True, False])
 def test_a_missing_vector_is_an_invalid_row(fixed: bool, tmp_path: Path) -> None:
+    if fixed and int(pa.__version__.partition(".")[0]) < 26:
+        pytest.skip("pyarrow before 26 does not read them")
     values = [[1.0, 2.0], None, [3.0, 4.0], None]
     kind = pa.list_(pa.float32(), 2) if fixed else pa.list_(pa.float32())
     pq.write_table(pa.table({"v": pa.array(values, kind)}), tmp_path / "e.parquet")
