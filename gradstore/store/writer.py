@@ -229,10 +229,10 @@ class DatasetWriter:
         blocks : iterable of (int, GradientBlock)
             Numbers of chunks and their rows; up to four blocks are in memory.
 
-        Yields
-        ------
-        int
-            The number of each chunk that is durable, in the order given.
+        Returns
+        -------
+        iterator of int
+            The number of each chunk once it is durable, in the order given.
 
         Raises
         ------
