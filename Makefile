@@ -21,7 +21,7 @@ test: $(READY)
 test-long: export GRADSTORE_KILLS ?= 20
 test-long: export GRADSTORE_FUZZ ?= 500
 test-long: $(READY)
-	$(BIN)/python -m pytest -m "not real" -n 2 --dist worksteal
+	$(BIN)/python -m pytest -m "not real" -n 3 --dist worksteal
 
 test-real: $(READY)
 	$(BIN)/python -m pip install --quiet -e '.[real]'

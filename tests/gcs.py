@@ -17,9 +17,11 @@ from email.message import Message
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from time import time  # bound here: a test may move the clock of the client
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 from urllib.parse import parse_qs, unquote, urlsplit
 from xml.sax.saxutils import escape
+
+from tests.serving import Serving
 
 TOKEN, READER = "ya29.tokenofthetests", "ya29.readerofthetests"
 """A reader may only read."""
@@ -57,7 +59,7 @@ class RefusedError(Exception):
         )
 
 
-class Gcs:
+class Gcs(Serving):
     """The server; a context manager.
 
     Attributes
@@ -205,14 +207,6 @@ class Gcs:
             told.append(_tag("NextContinuationToken", token))
         told.append(_tag("IsTruncated", str(len(rest) > self.page).lower()))
         return _xml("ListBucketResult", *told)
-
-    def __enter__(self) -> Self:
-        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
 
 
 def _version(stored: Stored) -> dict[str, str]:

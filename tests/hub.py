@@ -9,17 +9,18 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Self
+from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
+
+from tests.serving import Serving
 
 TOKEN = "hf_ofthetests"  # noqa: S105
 REPOSITORY = "team/grads"
 _API = f"/api/datasets/{REPOSITORY}"
 
 
-class Hub:
+class Hub(Serving):
     """The server; a context manager.
 
     Attributes
@@ -46,14 +47,6 @@ class Hub:
     def commit(self) -> str:
         """The newest one."""
         return hashlib.sha1(str(len(self.commits)).encode()).hexdigest()  # noqa: S324
-
-    def __enter__(self) -> Self:
-        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -17,9 +17,7 @@ _NAMES = {
     "^low": "a graph of recall 0.976",
     "dim=512": "k = 512",
     "dim=2048": "k = 2048",
-    "dim=4096": "k = 4096",
     "encoding=sign": "one bit (`sign`)",
-    "encoding=int4": "four bits (`int4`)",
     "warmup=0": "no warm-up (`sgd`)",
     "warmup=20": "warm-up on 20 %, one epoch",
     "batch=128": "warm-up in batches of 128",
@@ -43,35 +41,17 @@ def variations(groups: dict[Group, Losses], training: Training) -> Variations:
             base, variation = parted(choice)
             name = ", ".join(filter(None, ["" if group.label == MAIN else group.label, variation]))
             losses[name][base, group.target] = values
-    plain = {column: values for column, values in losses.pop("").items() if column[0] not in NO_TARGET}
+    known = losses.pop("")
+    plain = {column: values for column, values in known.items() if column[0] not in NO_TARGET}
     most = max(map(len, plain.values()))
     usual = {column: values for column, values in plain.items() if 2 * len(values) >= most}
+    at_random = {column: known.get(("random", column[1]), {}) for column in usual}
     rows = {}
-    for name in sorted(losses, key=_order):
+    for name, found in [("random", at_random), *sorted(losses.items(), key=lambda item: _order(item[0]))]:
         rows[_NAMES.get(name, name)] = {
-            column: difference(losses[name][column], usual[column])
-            for column in usual
-            if column in losses[name]
-        }
-    random = {column: _random(groups, training, column[1]) for column in usual}
-    if all(random.values()):
-        rows = {
-            _NAMES["random"]: {column: difference(random[column], usual[column]) for column in usual},
-            **rows,
+            column: difference(found[column], usual[column]) for column in usual if column in found
         }
     return Variations(usual, rows)
-
-
-def _random(groups: dict[Group, Losses], training: Training, target: str) -> dict[int, float]:
-    """Losses of random rows."""
-    return next(
-        (
-            losses["random"]
-            for group, losses in groups.items()
-            if (group.training, group.target, group.label) == (training, target, MAIN) and "random" in losses
-        ),
-        {},
-    )
 
 
 def parted(choice: str) -> Column:

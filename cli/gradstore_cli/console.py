@@ -8,7 +8,8 @@ import math
 import os
 import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,7 @@ __all__ = [
     "emit_json",
     "error",
     "facts",
-    "listen",
+    "listening",
     "log",
     "percent",
     "progress",
@@ -75,13 +76,18 @@ class _Listener(logging.Handler):
         log(record.getMessage())
 
 
-def listen() -> None:
-    """Print what the library tells of while it waits."""
-    ours = logging.getLogger("gradstore")
+@contextmanager
+def listening() -> Iterator[None]:
+    """Print what the library tells of while it waits; a program that runs a command keeps its own logging."""
+    ours, listener = logging.getLogger("gradstore"), _Listener()
+    before = ours.level
     ours.setLevel(logging.INFO)
-    ours.propagate = False
-    if not ours.handlers:
-        ours.addHandler(_Listener())
+    ours.addHandler(listener)
+    try:
+        yield
+    finally:
+        ours.removeHandler(listener)
+        ours.setLevel(before)
 
 
 def progress(total: int, unit: str, label: str) -> Bar:

@@ -68,9 +68,9 @@ class Gradstore(Group):
     def main(self, args: Sequence[str] | None = None, *_: Any, **__: Any) -> NoReturn:
         """Run the command that `args` describe and exit with its code."""
         arguments = list(sys.argv[1:] if args is None else args)
-        console.listen()
         try:
-            code = super().main(arguments, prog_name="gradstore", standalone_mode=False)
+            with console.listening():
+                code = super().main(arguments, prog_name="gradstore", standalone_mode=False)
         except click.exceptions.NoArgsIsHelpError as help_text:
             help_text.show()
             code = help_text.exit_code

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 from gradstore.errors import StoreWriteError
 from gradstore.records import canonical_json
 from gradstore.storage.client import Client, Found
-from gradstore.storage.telling import PATIENT, tell
+from gradstore.storage.telling import told_meanwhile
 
 if TYPE_CHECKING:
     from obstore import UpdateVersion
@@ -71,18 +71,18 @@ class Leases:
 
     def wait(self, key: str, busy: str | None) -> Lease:
         """Take a lease; while another holds it wait, or raise a `StoreWriteError` of the message `busy`."""
-        pause, start, told = 0.05, time.monotonic(), False
-        while (lease := self.attempt(key)) is None:
-            if busy:
-                raise StoreWriteError(busy)
-            if not told and time.monotonic() - start > PATIENT:
-                told = True
-                tell(
-                    f"waiting for {self.client.root}{key}: another process has it, or was killed less than "
-                    f"{self.timing.span:.0f} s ago"
-                )
-            time.sleep(pause)
-            pause = min(pause * 1.5, _LONGEST_WAIT)
+        if (lease := self.attempt(key)) is not None:
+            return lease
+        if busy:
+            raise StoreWriteError(busy)
+        pause = 0.05
+        with told_meanwhile(
+            f"waiting for {self.client.root}{key}: another process has it, or was killed less than "
+            f"{self.timing.span:.0f} s ago"
+        ):
+            while (lease := self.attempt(key)) is None:
+                time.sleep(pause)
+                pause = min(pause * 1.5, _LONGEST_WAIT)
         return lease
 
     def held(self, key: str, holder: str) -> Found | None:

@@ -86,7 +86,7 @@ def part_bytes(part: Part) -> bytes:
         "fidelity": part.fidelity,
     }
     buffer = io.BytesIO()
-    # Numbers only, so nothing is pickled; NumPy before 2.2 takes `allow_pickle` for the name of an array.
+    # Numbers only, so nothing is pickled; NumPy 2.0 and 2.1 take `allow_pickle` for the name of an array.
     np.savez(buffer, **{**part.arrays, _NOTES: np.frombuffer(canonical_json(notes), dtype=np.uint8)})  # type: ignore[arg-type]
     return buffer.getvalue()
 

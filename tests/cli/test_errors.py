@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import logging
 import os
 import pty
 import subprocess
@@ -121,6 +122,20 @@ def test_debug_shows_the_traceback_wherever_it_stands(run, raising) -> None:
         result = run(*arguments)
         assert "Traceback" in result.stderr
         assert result.exit_code == 1
+
+
+def test_what_the_library_waits_for_is_told_and_logging_is_left_as_it_was(
+    run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from gradstore_cli.commands import env
+
+    from gradstore.storage.telling import tell
+
+    ours = logging.getLogger("gradstore")
+    before = ours.level, list(ours.handlers), ours.propagate
+    monkeypatch.setattr(env.command, "callback", lambda **_: tell("waiting for a lock"))
+    assert run("env").stderr == "waiting for a lock\n"
+    assert (ours.level, list(ours.handlers), ours.propagate) == before
 
 
 def test_a_traceback_does_not_drive_the_terminal(run, raising) -> None:

@@ -7,8 +7,10 @@ import random
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Self
+from typing import Any
 from urllib.parse import urlsplit
+
+from tests.serving import Serving
 
 FAULTS = ("500", "503", "hang", "cut", "lost")
 """``lost``: the request is carried out, and the answer says that it was not. ``flip`` damages a byte of a body."""
@@ -16,7 +18,7 @@ _SLOW_DOWN = b"<Error><Code>SlowDown</Code><Message>Please reduce your request r
 _HOP = ("connection", "keep-alive", "transfer-encoding", "content-length")
 
 
-class Faulty:
+class Faulty(Serving):
     """The server; a context manager.
 
     Attributes
@@ -54,14 +56,6 @@ class Faulty:
                 return ""
             self.count += 1
             return self.draw.choice(self.faults)
-
-    def __enter__(self) -> Self:
-        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -66,13 +66,6 @@ def bucket(server: gcs.Gcs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.fixture
-def folder(bucket: str) -> BucketFolder:
-    opened = open_folder(bucket)
-    assert isinstance(opened, BucketFolder)
-    return opened
-
-
-@pytest.fixture
 def place(folder: BucketFolder) -> BucketFolder:
     return folder
 

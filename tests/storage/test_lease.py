@@ -6,11 +6,12 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from gradstore.errors import StoreWriteError
-from gradstore.storage import lease
+from gradstore.storage import LocalFolder, telling
 from gradstore.storage.bucket import CLOCK, BucketFolder
 from gradstore.storage.lease import TIMING, Lease, Timing
 from tests.storage.faulty import Faulty
@@ -51,13 +52,26 @@ def test_who_waits_long_is_told_for_whom(
     opened: Opened, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     caplog.set_level("INFO", "gradstore")
-    monkeypatch.setattr(lease, "PATIENT", 0.2)
+    monkeypatch.setattr(telling, "PATIENT", 0.2)
     abandoned = opened(timing=Timing(span=1, renewal=60)).lock("a/.lock")
     with opened(timing=Timing(span=1, renewal=60)).lock("a/.lock"):
         (said,) = caplog.messages
     assert said.startswith("waiting for s3://")
     assert said.endswith("a/.lock: another process has it, or was killed less than 1 s ago")
     abandoned.release()
+
+
+def test_who_waits_long_for_a_lock_on_a_disk_is_told_too(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level("INFO", "gradstore")
+    monkeypatch.setattr(telling, "PATIENT", 0.1)
+    held = LocalFolder(tmp_path).lock(".lock")
+    threading.Timer(0.5, held.release).start()
+    with LocalFolder(tmp_path).lock(".lock"):
+        assert caplog.messages == [f"waiting for {tmp_path / '.lock'}: another process has it"]
+    with LocalFolder(tmp_path).lock(".lock"):
+        assert len(caplog.messages) == 1
 
 
 def test_a_lease_that_is_renewed_outlives_its_span(opened: Opened) -> None:
