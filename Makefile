@@ -9,7 +9,7 @@ READY := $(VENV)/.ready-$(notdir $(PYTHON))
 # Three processes test at once, each with one thread: more threads than cores are slower than fewer, and some tests wait.
 test test-long: export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test test-long test-real lint types contracts spelling docs links changelog check release legs format clean
+.PHONY: demo test test-long test-gpu test-real lint types contracts spelling docs links changelog check release legs format clean
 
 demo: $(READY)
 	$(BIN)/gradstore demo
@@ -22,6 +22,12 @@ test-long: export GRADSTORE_KILLS ?= 20
 test-long: export GRADSTORE_FUZZ ?= 500
 test-long: $(READY)
 	$(BIN)/python -m pytest -m "not real" -n 3 --dist worksteal
+
+# On a machine with a GPU: what can differ there.
+test-gpu: export GRADSTORE_TEST_GPU := 1
+test-gpu: $(READY)
+	$(BIN)/python -m pytest tests/gradients/test_gpu.py \
+	  tests/gradients/test_projection.py tests/gradients/test_golden.py tests/graph/test_lists.py
 
 test-real: $(READY)
 	$(BIN)/python -m pip install --quiet -e '.[real]'

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+# The same tests on every machine: a GPU computes in another precision unless told not to. `make test-gpu` shows it.
+if not os.environ.get("GRADSTORE_TEST_GPU"):
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 # A shared machine may stall for seconds: a deadline would fail tests that are right.
 settings.register_profile(

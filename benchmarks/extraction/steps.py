@@ -17,26 +17,30 @@ LESS_COLUMNS = 128  # and draws the signs anew for every block of so many column
 Row = dict[str, Any]
 
 
-def load(checkpoint: Path) -> torch.nn.Module:
-    """The base model with its adapter, trainable, in float32."""
+def load(checkpoint: Path, *, dtype: torch.dtype = torch.float32, device: str = "cpu") -> torch.nn.Module:
+    """The base model with its adapter, trainable."""
     from peft import PeftConfig, PeftModel
     from transformers import AutoModelForCausalLM
 
     base = PeftConfig.from_pretrained(str(checkpoint)).base_model_name_or_path
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+        model = AutoModelForCausalLM.from_pretrained(base, dtype=dtype)
         adapted: torch.nn.Module = PeftModel.from_pretrained(model, str(checkpoint), is_trainable=True)
-    return adapted.eval()
+    return adapted.to(device=device, dtype=dtype).eval()
 
 
-def batches(rows: list[Row], budget: int) -> Iterator[dict[str, torch.Tensor]]:
+def batches(rows: list[Row], budget: int, device: torch.device) -> Iterator[dict[str, torch.Tensor]]:
     """Rows of similar length, at most `budget` tokens with padding: what a fast training loop would see."""
     order = sorted(rows, key=lambda row: -len(row["input_ids"]))
     while order:
         longest = len(order[0]["input_ids"])
         taken, order = order[: max(1, budget // longest)], order[max(1, budget // longest) :]
-        yield padded(taken)
+        yield {name: values.to(device) for name, values in padded(taken).items()}
+
+
+def place(model: torch.nn.Module) -> torch.device:
+    return next(model.parameters()).device
 
 
 def padded(rows: list[Row]) -> dict[str, torch.Tensor]:
@@ -54,7 +58,7 @@ def padded(rows: list[Row]) -> dict[str, torch.Tensor]:
 
 def plain(model: torch.nn.Module, rows: list[Row], budget: int) -> None:
     """Forward and backward of a training step with a frozen base: the batch-summed gradient of the adapter."""
-    for batch in batches(rows, budget):
+    for batch in batches(rows, budget, place(model)):
         model(**batch, use_cache=False).loss.backward()
         model.zero_grad()
 
@@ -66,7 +70,7 @@ def frozen(model: torch.nn.Module, rows: list[Row], budget: int) -> None:
     for parameter in trained:
         parameter.requires_grad_(False)
     try:
-        for batch in batches(rows, budget):
+        for batch in batches(rows, budget, place(model)):
             inputs = embed(batch.pop("input_ids")).detach().requires_grad_(True)
             model(inputs_embeds=inputs, **batch, use_cache=False).loss.backward()
     finally:

@@ -49,7 +49,7 @@ def told(found: tuple[float, float, int] | None) -> str:
 def _table(group: Group, losses: Losses) -> str:
     what = group.target.replace("+", " and ")
     lines = [
-        f"### For {what}: {group.training.fraction:.0%} of the pool, loss on {group.test}",
+        f"### {group.training.model}, for {what}: {group.training.fraction:.0%} of the pool, loss on {group.test}",
         "",
         _terms(group.training),
         "",
@@ -78,7 +78,7 @@ def _variations(training: Training, study: Variations) -> str:
     """What each variation adds to the loss that the same selector reaches from the usual rows."""
     columns = list(study.usual)
     lines = [
-        f"### Other gradients: {training.fraction:.0%} of the pool",
+        f"### {training.model}, other gradients: {training.fraction:.0%} of the pool",
         "",
         f"{_terms(training)} The first line is the loss, the others are differences from it at the same seed.",
         "",

@@ -16,8 +16,9 @@ MAIN = "main"
 
 
 class Training(NamedTuple):
-    """A budget, and how the choices were trained on and tested."""
+    """A model and a budget, and how the choices were trained on and tested."""
 
+    model: str
     fraction: float
     steps: int
     lr: float
@@ -67,7 +68,7 @@ def _training(line: Mapping[str, Any]) -> Training:
 def _serves(line: Mapping[str, Any], group: Group) -> bool:
     """Whether a choice without target may stand beside those of a group."""
     if line["choice"] == "base":
-        return bool(line["test_rows"] == group.training.test_rows)
+        return all(line[name] == getattr(group.training, name) for name in ("model", "test_rows"))
     training = _training(line)
     if line["choice"] == "all":
         training = training._replace(fraction=group.training.fraction)

@@ -56,6 +56,7 @@ def _keys(options: argparse.Namespace, names: list[str]) -> Iterator[dict[str, A
                     if (fixed and seed) or (choice in ("base", "all") and fraction != options.fraction[0]):
                         continue  # the same for every seed, or every budget
                     yield {
+                        "model": Path(options.model).name,
                         "label": options.label,
                         "choice": choice,
                         "target": target,

@@ -12,8 +12,19 @@ from gradstore.gradients.projection import make_projector
 from gradstore.records import ProjectionSpec
 
 
+@pytest.mark.parametrize(
+    ("device", "signs"),  # of two numbers next to zero a GPU may find another
+    [
+        ("cpu", 0.0),
+        pytest.param(
+            "cuda", 0.05, marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+        ),
+    ],
+)
 @pytest.mark.parametrize("dim", [256, 512])
-def test_stored_rows_equal_those_of_less(shared: Path, tmp_path: Path, dim: int) -> None:
+def test_stored_rows_equal_those_of_less(
+    shared: Path, tmp_path: Path, dim: int, device: str, signs: float
+) -> None:
     golden = shared / "golden" / "less_tiny"
     gradstore.extract(
         tmp_path / "store",
@@ -26,9 +37,11 @@ def test_stored_rows_equal_those_of_less(shared: Path, tmp_path: Path, dim: int)
         dim=dim,
         encoding="exact",
         token_budget=128,
+        device=device,
+        dtype="float32",
     )
     stored = gradstore.open(tmp_path / "store").dataset("t")
-    for direction, tolerance in (("adam", 1e-3), ("sgd", 1e-3), ("sign", 0.0)):
+    for direction, tolerance in (("adam", 1e-3), ("sgd", 1e-3), ("sign", signs)):
         rows = torch.from_numpy(stored.read(direction, 0, len(stored)))
         file = golden / "grads" / f"t-ckpt20-{direction}" / f"dim{dim}" / "grads-37.pt"
         theirs = torch.load(file, weights_only=True).float()
