@@ -29,7 +29,7 @@ def many_rows(token_rows: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     rows = [json.loads(line) for line in token_rows.read_text().splitlines()]
     path = tmp_path_factory.mktemp("many") / "rows.jsonl"
     with path.open("w") as file:
-        for again in range(6):
+        for again in range(12):
             file.writelines(json.dumps(row | {"id": f"{again}-{row['id']}"}) + "\n" for row in rows)
     return path
 
@@ -79,7 +79,7 @@ def test_a_signal_stops_in_time_and_the_printed_line_finishes_the_identical_stor
     assert process.returncode == code, errors
     assert shown == ""
     finished = {path: path.read_bytes() for path in store.rglob("adam/parts/*.npz")}
-    assert 3 <= len(finished) < 36
+    assert 3 <= len(finished) < 72
 
     again = errors.splitlines()[-1].removeprefix("To continue: ")
     program, *arguments = shlex.split(again)
@@ -88,5 +88,5 @@ def test_a_signal_stops_in_time_and_the_printed_line_finishes_the_identical_stor
         [GRADSTORE, *arguments], env=ENVIRONMENT, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert f"{len(finished)} of 36 chunks done before" in done.stderr
+    assert f"{len(finished)} of 72 chunks done before" in done.stderr
     assert contents(store) == whole

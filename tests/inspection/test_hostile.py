@@ -254,7 +254,7 @@ def test_an_archive_is_read_as_numpy_reads_it() -> None:
         "c": np.array([True, False]),
     }
     buffer = BytesIO()
-    np.savez(buffer, allow_pickle=False, **arrays)
+    np.savez(buffer, **arrays)
     found = read_npz(buffer.getvalue())
     assert list(found) == list(arrays)
     assert all(
