@@ -304,7 +304,7 @@ def digests(store: gradstore.Store) -> dict[str, tuple[str, ...]]:
     }
 
 
-@pytest.mark.parametrize("script", ["submit.sh", "submit_parts.sh"])
+@pytest.mark.parametrize("script", ["submit.sh", pytest.param("submit_parts.sh", marks=pytest.mark.long)])
 def test_slurm_tasks_of_which_one_is_pre_empted_give_the_store_of_one_process(
     script: str, cluster: Path, whole: gradstore.Store
 ) -> None:
