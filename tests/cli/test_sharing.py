@@ -7,11 +7,7 @@ from pathlib import Path
 
 import pytest
 
-
-def everything(path: Path) -> dict[str, bytes]:
-    return {
-        each.relative_to(path).as_posix(): each.read_bytes() for each in path.rglob("*") if each.is_file()
-    }
+from tests.files import contents
 
 
 def test_push_and_pull_copy_a_store(run, built: Path, tmp_path: Path) -> None:
@@ -24,7 +20,7 @@ def test_push_and_pull_copy_a_store(run, built: Path, tmp_path: Path) -> None:
     assert done.exit_code == 0, done.output
     assert "graphs and selections  graphs/default" in done.stdout
     assert run("store", "pull", tmp_path / "there", tmp_path / "back").exit_code == 0
-    assert everything(tmp_path / "back") == everything(built)
+    assert contents(tmp_path / "back") == contents(built)
     again = run("store", "pull", tmp_path / "there", tmp_path / "back")
     assert "there already" in again.stdout
 
@@ -42,13 +38,13 @@ def test_push_takes_parts_and_tells_what_it_left_out(run, built: Path, tmp_path:
 
 
 def test_rm_asks_and_without_anybody_there_needs_yes(run, store: Path) -> None:
-    before = everything(store)
+    before = contents(store)
     result = run("store", "rm", store, "graphs/default")
     assert result.exit_code == 2
     assert "give --yes" in result.stderr
     plan = run("store", "rm", store, "graphs/default", "--dry-run")
     assert plan.stdout.startswith("would remove graphs/default: ")
-    assert everything(store) == before
+    assert contents(store) == before
     done = run("store", "rm", store, "graphs/default", "--yes")
     assert done.exit_code == 0, done.output
     assert done.stdout.startswith("removed graphs/default: ")

@@ -9,14 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.files import contents
+
 BIN = Path(sys.executable).parent
 SIZES = ("--dim", "256", "--chunk-rows", "4", "--device", "cpu")
-
-
-def contents(store: Path) -> dict[str, bytes]:
-    return {
-        str(path.relative_to(store)): path.read_bytes() for path in sorted(store.rglob("*")) if path.is_file()
-    }
 
 
 def run(*command: object, **environment: str) -> str:

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.files import contents
+
 GRADSTORE = Path(sys.executable).parent / "gradstore"
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
 # The command, with a disk that takes a while: a signal comes in time however busy the machine is.
@@ -29,12 +31,6 @@ Claim.write = write
 sys.argv[0] = "gradstore"
 main()
 """
-
-
-def contents(store: Path) -> dict[str, bytes]:
-    return {
-        str(path.relative_to(store)): path.read_bytes() for path in sorted(store.rglob("*")) if path.is_file()
-    }
 
 
 @pytest.fixture(scope="module")

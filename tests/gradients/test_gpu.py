@@ -17,6 +17,7 @@ import gradstore
 from gradstore.demo.model import make_model
 from gradstore.demo.skills import instruction_set, write_rows
 from tests.architectures import ARCHITECTURES
+from tests.files import contents
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 
@@ -30,12 +31,6 @@ CASES: list[Any] = [
     pytest.param("llama", FULL | {"projection": "kron"}, id="kron"),
     pytest.param("llama", LORA | {"gradient_checkpointing": True}, id="checkpointing"),
 ]
-
-
-def contents(store: Path) -> dict[str, bytes]:
-    return {
-        str(path.relative_to(store)): path.read_bytes() for path in sorted(store.rglob("*")) if path.is_file()
-    }
 
 
 def stored_rows(store: Path, direction: str) -> np.ndarray[Any, np.dtype[np.float32]]:

@@ -12,6 +12,7 @@ import pytest
 import gradstore
 from gradstore.store import Claim
 from tests.architectures import ARCHITECTURES
+from tests.files import contents
 
 LORA = {"directions": ["sgd", "sign", "adam", "precond", "adam-true", "rds"]}
 FULL = {"parameters": "full", "directions": ["sgd", "precond", "rds"]}
@@ -32,12 +33,6 @@ CASES: list[Any] = [
     pytest.param("llama", FULL | {"projection": "kron"}, id="kron"),
     pytest.param("llama", FULL | {"projection": "sjlt", "directions": ["sgd", "sign"]}, id="full-sjlt"),
 ]
-
-
-def contents(store: Path) -> dict[str, bytes]:
-    return {
-        str(path.relative_to(store)): path.read_bytes() for path in sorted(store.rglob("*")) if path.is_file()
-    }
 
 
 @pytest.mark.parametrize(("name", "case"), CASES)

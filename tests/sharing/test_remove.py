@@ -20,14 +20,9 @@ from gradstore.inspection import verify
 from gradstore.sharing import push, remove
 from gradstore.storage import LocalFolder
 from gradstore.store import embed_adapter, new_store, open_store, write_artifact
+from tests.files import contents
 
 POOL = "checkpoints/step-1/pool"
-
-
-def everything(path: Path) -> dict[str, bytes]:
-    return {
-        each.relative_to(path).as_posix(): each.read_bytes() for each in path.rglob("*") if each.is_file()
-    }
 
 
 @pytest.fixture
@@ -52,14 +47,14 @@ def full(store: Path, make: SimpleNamespace) -> Path:
     ],
 )
 def test_what_is_named_is_gone_and_nothing_else(what: str, place: str, full: Path) -> None:
-    before = everything(full)
+    before = contents(full)
     gone = {name for name in before if name.startswith(f"{place}/")}
     plan = remove(open_store(full), what, dry_run=True)
-    assert everything(full) == before
+    assert contents(full) == before
     done = remove(open_store(full), what)
     assert done == plan
     assert (done.files, done.bytes) == (len(gone), sum(len(before[name]) for name in gone))
-    after = everything(full)
+    after = contents(full)
     assert before.keys() - after.keys() == gone
     assert {name for name in after if after[name] != before[name]} == {"README.md", "index.json"}
     assert verify(full) == []
@@ -68,7 +63,7 @@ def test_what_is_named_is_gone_and_nothing_else(what: str, place: str, full: Pat
 
 
 def test_what_others_were_made_from_stays_unless_forced(full: Path) -> None:
-    before = everything(full)
+    before = contents(full)
     with pytest.raises(
         IncompatibleError, match=r"step-1/pool of .* is used by graphs/default, step-1/pool\.2: "
     ):
@@ -77,7 +72,7 @@ def test_what_others_were_made_from_stays_unless_forced(full: Path) -> None:
         remove(open_store(full), "step-1/pool/adam")
     with pytest.raises(IncompatibleError, match=r"step-1 of .* is used by graphs/default: "):
         remove(open_store(full), "step-1")
-    assert everything(full) == before
+    assert contents(full) == before
     assert remove(open_store(full), "step-1/pool", force=True).dependents == [
         "graphs/default",
         "step-1/pool.2",
@@ -99,16 +94,16 @@ def test_what_is_not_finished_can_be_removed(store: Path, make: SimpleNamespace)
     remove(open_store(store), "step-1/begun")
     remove(open_store(store), "step-1/pool/rds")
     assert verify(store) == []
-    assert make.objects(store).keys() == everything(store).keys() - {"README.md", "index.json"}
+    assert make.objects(store).keys() == contents(store).keys() - {"README.md", "index.json"}
 
 
 def test_what_comes_back_is_what_was_there(full: Path, make: SimpleNamespace) -> None:
-    before = everything(full)
+    before = contents(full)
     remove(open_store(full), "step-1/spare")
     make.write(full, name="spare", rows=4)
     remove(open_store(full), "graphs/default")
     build_graph(full, train=["pool"], targets=["goal"], neighbours=2)
-    assert everything(full) == before
+    assert contents(full) == before
 
 
 @pytest.mark.parametrize(
@@ -127,30 +122,30 @@ def test_what_comes_back_is_what_was_there(full: Path, make: SimpleNamespace) ->
     ],
 )
 def test_other_names_are_refused(what: str, error: type[Exception], told: str, full: Path) -> None:
-    before = everything(full)
+    before = contents(full)
     with pytest.raises(error, match=told):
         remove(open_store(full), what)
-    assert everything(full) == before
+    assert contents(full) == before
 
 
 def test_the_base_of_an_overlay_is_never_touched(full: Path, tmp_path: Path, make: SimpleNamespace) -> None:
-    before = everything(full)
+    before = contents(full)
     mine = new_store(tmp_path / "mine", on=full)
     make.write(tmp_path / "mine", name="own")
     for what in ("step-1/pool", "graphs/default", "step-1/pool/adam"):
         with pytest.raises(UsageError, match=r"on which .*mine lies: remove it there"):
             remove(mine, what)
     remove(mine, "step-1/own")
-    assert everything(full) == before
+    assert contents(full) == before
     assert mine.datasets() == ("goal", "pool", "pool.2", "spare")
 
 
 @pytest.mark.parametrize("name", [".lock", ".1.lock"])
 def test_what_another_process_writes_is_refused(name: str, store: Path) -> None:
-    before = everything(store)
+    before = contents(store)
     with LocalFolder(store / POOL).lock(name), pytest.raises(StoreWriteError, match="wait for it to end"):
         remove(open_store(store), "step-1/pool")
-    assert everything(store) == before
+    assert contents(store) == before
 
 
 @pytest.mark.parametrize("what", ["step-1", "step-1/pool", "step-1/pool/adam", "graphs/g"])

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -25,47 +20,32 @@ from gradstore.graph import build_graph
 from gradstore.inspection import verify
 from gradstore.sharing import pull, push, write_card
 from gradstore.sharing.arrival import arriving
-from gradstore.sharing.hub import HubPlace, hub_warnings, largest_folders, push_to_hub
 from gradstore.sharing.sending import Sender
 from gradstore.sharing.shipment import shipment
 from gradstore.storage import LocalFolder
-from gradstore.store import embed_adapter, new_store, open_store
+from gradstore.store import new_store, open_store
 from gradstore.store.layout import COMING
 from gradstore.store.manifest import Manifest, read_manifest
+from tests.files import contents
 
 POOL = "checkpoints/step-1/pool"
 
 
-def everything(path: Path) -> dict[str, bytes]:
-    return {
-        each.relative_to(path).as_posix(): each.read_bytes() for each in path.rglob("*") if each.is_file()
-    }
-
-
-@pytest.fixture
-def full(store: Path, make: SimpleNamespace) -> Path:
-    """A store with two data sets, an adapter and a graph."""
-    make.write(store, name="goal", directions=("sgd",), rows=3, attributes={"target": True})
-    embed_adapter(open_store(store), "step-1", {"adapter_config.json": b"{}", "tokenizer.json": b"[]"})
-    build_graph(store, neighbours=2)
-    return store
-
-
 def test_all_of_a_store_arrives_as_it_was(full: Path, tmp_path: Path) -> None:
-    before = everything(full)
+    before = contents(full)
     there, back = tmp_path / "there", tmp_path / "back"
     report = push(full, there)
-    assert everything(there) == before == everything(full)
+    assert contents(there) == before == contents(full)
     assert verify(there) == []
     assert (report.files, report.bytes) == (report.files_missing, report.bytes_missing)
     assert [each["name"] for each in report.datasets] == ["goal", "pool"]
     assert report.artefacts == ["graphs/default"]
     pull(there, back)
-    assert everything(back) == before
+    assert contents(back) == before
     again = push(full, there)
     assert (again.files_missing, again.bytes_sent, again.artefacts) == (0, 0, [])
     assert not any(each["new"] for each in again.datasets)
-    assert everything(there) == before
+    assert contents(there) == before
 
 
 def test_a_bucket_takes_and_gives_what_a_folder_does(full: Path, bucket: str, tmp_path: Path) -> None:
@@ -76,7 +56,7 @@ def test_a_bucket_takes_and_gives_what_a_folder_does(full: Path, bucket: str, tm
         "adam"
     )
     pull(bucket, tmp_path / "back")
-    assert everything(tmp_path / "back") == everything(full)
+    assert contents(tmp_path / "back") == contents(full)
     assert push(full, bucket).bytes_sent == 0
 
 
@@ -89,9 +69,9 @@ def test_parts_are_chosen_by_name_and_complete_each_other(full: Path, tmp_path: 
     assert verify(there) == []
     store = open_store(there)
     assert (store.datasets(), store.dataset("pool").directions, store.graphs) == (("pool",), ("sgd",), ())
-    assert COMING not in "".join(everything(there))
+    assert COMING not in "".join(contents(there))
     push(full, there, checkpoints=["step-1"])
-    assert everything(there) == everything(full)
+    assert contents(there) == contents(full)
 
 
 def test_graphs_stay_behind_if_asked(full: Path, tmp_path: Path) -> None:
@@ -155,21 +135,21 @@ def test_something_else_of_that_name_is_never_touched(
         changes = {"identity": make.identity(**changes["identity"])}
     there = tmp_path / "there"
     make.write(there, **changes)
-    before = everything(there)
+    before = contents(there)
     make.write(store, name="more")
     with pytest.raises(IncompatibleError, match=told):
         push(store, there)
-    assert everything(there) == before
+    assert contents(there) == before
 
 
 def test_another_graph_of_that_name_is_never_touched(full: Path, tmp_path: Path) -> None:
     there = tmp_path / "there"
     push(full, there)
     build_graph(there, neighbours=2, seed=7)
-    before = everything(there)
+    before = contents(there)
     with pytest.raises(IncompatibleError, match=r"graphs/default of .* is another one"):
         push(full, there)
-    assert everything(there) == before
+    assert contents(there) == before
     push(full, there, artefacts=False)
 
 
@@ -177,10 +157,10 @@ def test_what_is_being_made_there_is_never_touched(
     store: Path, tmp_path: Path, make: SimpleNamespace
 ) -> None:
     make.write_some(tmp_path / "there", [1])
-    before = everything(tmp_path / "there")
+    before = contents(tmp_path / "there")
     with pytest.raises(IncompleteError, match=r"'pool' of 'step-1' of .*there is not finished"):
         push(store, tmp_path / "there")
-    assert everything(tmp_path / "there") == before
+    assert contents(tmp_path / "there") == before
 
 
 @pytest.mark.parametrize("name", ["gradient/c/1/0", "norm/c/0", "zarr.json"])
@@ -230,7 +210,7 @@ def test_objects_of_another_push_are_not_taken_for_ours(
         assert manifest is not None
         (there / POOL / place / COMING).write_text(manifest.digest)
     push(store, there)
-    assert everything(there) == everything(store)
+    assert contents(there) == contents(store)
 
 
 def test_what_came_in_the_meantime_is_left_alone(store: Path, tmp_path: Path, make: SimpleNamespace) -> None:
@@ -239,18 +219,18 @@ def test_what_came_in_the_meantime_is_left_alone(store: Path, tmp_path: Path, ma
     source = open_store(store)
     goods = shipment(source, checkpoints=None, datasets=None, directions=None, artefacts=True, log=print)
     push(store, there, artefacts=False)
-    before = everything(there)
+    before = contents(there)
 
     def send(where: Path) -> int:
         return Sender(open_store(where), lambda *_: _Bar()).send(arriving(goods, None, print), "x")
 
     assert send(there) == 0
-    assert everything(there) == before
+    assert contents(there) == before
     make.write(tmp_path / "else", seed=1)
-    before = everything(tmp_path / "else")
+    before = contents(tmp_path / "else")
     with pytest.raises(IncompatibleError, match="written by another process meanwhile"):
         send(tmp_path / "else")
-    assert everything(tmp_path / "else") == before
+    assert contents(tmp_path / "else") == before
 
 
 class _Bar:
@@ -304,131 +284,6 @@ def test_places_that_cannot_be_are_refused(store: Path, tmp_path: Path) -> None:
     (tmp_path / "full/x").touch()
     with pytest.raises(UsageError, match="is no gradstore store"):
         push(store, tmp_path / "full")
-
-
-def killed(folder: Path, kind: str, kills: int, *url: str) -> dict[str, Any]:
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.sharing.transfer_driver", folder, kind, str(kills), *url],
-        cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False, timeout=550,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)  # type: ignore[no-any-return]
-
-
-@pytest.mark.parametrize("kind", ["push", "pull"])
-def test_killed_at_random_moments_nothing_half_made_is_readable_and_a_rerun_completes(
-    kind: str, tmp_path: Path
-) -> None:
-    result = killed(tmp_path, kind, 20)
-    assert result["kills"] >= 20
-    assert result["wrong"] == []
-
-
-def test_a_push_to_a_bucket_that_is_killed_shows_nothing_half_made_and_a_rerun_completes(
-    bucket: str, tmp_path: Path
-) -> None:
-    """A few kills, to save time; GRADSTORE_KILLS says how many."""
-    kills = int(os.environ.get("GRADSTORE_KILLS", "3"))
-    result = killed(tmp_path, "push", kills, bucket)
-    assert result["kills"] >= kills
-    assert result["wrong"] == []
-
-
-class FakeHub:
-    """A repository in a folder; counts what each commit brings."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.commits: list[list[str]] = []
-        self.fail_after: int | None = None
-
-    def create_repo(self, repo_id: str, **options: Any) -> None:
-        assert (repo_id, options["private"], options["repo_type"]) == ("team/grads", True, "dataset")
-
-    def list_repo_tree(self, *_: object, **__: object) -> list[SimpleNamespace]:
-        found = []
-        for name, data in everything(self.root).items():
-            lfs = SimpleNamespace(sha256=hashlib.sha256(data).hexdigest()) if len(data) > 200 else None
-            blob = hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()  # noqa: S324
-            found.append(SimpleNamespace(path=name, size=len(data), blob_id=blob, lfs=lfs))
-        return found
-
-    def create_commit(self, _: str, operations: list[Any], **__: object) -> None:
-        if len(self.commits) == self.fail_after:
-            raise OSError("the line went dead")
-        names = []
-        for each in operations:
-            place = self.root / each.path_in_repo
-            place.parent.mkdir(parents=True, exist_ok=True)
-            place.write_bytes(each.path_or_fileobj)
-            names.append(each.path_in_repo)
-        self.commits.append(names)
-
-
-@pytest.fixture
-def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeHub:
-    pytest.importorskip("huggingface_hub")
-    (tmp_path / "hub").mkdir()
-    fake = FakeHub(tmp_path / "hub")
-    monkeypatch.setattr("gradstore.sharing.hub.open_store", lambda _: open_store(fake.root / "in"))
-    return fake
-
-
-def to_hub(source: Path, hub: FakeHub) -> int:
-    goods = shipment(
-        open_store(source), checkpoints=None, datasets=None, directions=None, artefacts=True, log=print
-    )
-    return push_to_hub(goods, "hf://datasets/team/grads/in", lambda *_: _Bar(), hub)  # type: ignore[arg-type]
-
-
-def test_the_hub_gets_objects_first_and_everything_readable_in_one_commit(full: Path, hub: FakeHub) -> None:
-    write_card(open_store(full))
-    assert to_hub(full, hub) > 0
-    assert everything(hub.root / "in") == everything(full)
-    *objects, visible, card = hub.commits
-    assert max(map(len, objects)) <= 100
-    assert not any(Path(name).name == "manifest.json" for names in objects for name in names)
-    assert sum(name.endswith("manifest.json") for name in visible) == 7
-    assert card == ["in/README.md", "in/index.json"]
-
-
-def test_what_the_hub_has_is_not_sent_again(full: Path, hub: FakeHub) -> None:
-    hub.fail_after = 2
-    with pytest.raises(
-        OSError, match=r"cannot write to hf://.*the line went dead; what has arrived is not sent again"
-    ):
-        to_hub(full, hub)
-    assert not (hub.root / "in/zarr.json").exists()
-    sent = [name for names in hub.commits for name in names]
-    hub.commits, hub.fail_after = [], None
-    to_hub(full, hub)
-    assert not set(sent) & {name for names in hub.commits for name in names}
-    assert verify(hub.root / "in") == []
-
-
-def test_places_on_the_hub_are_named_as_usual() -> None:
-    assert HubPlace.parse("hf://datasets/team/grads") == HubPlace("team/grads", None, "")
-    assert HubPlace.parse("hf://datasets/team/grads@v2/a/b/") == HubPlace("team/grads", "v2", "a/b")
-    for wrong in ("hf://team/grads", "hf://datasets/grads", "hf://datasets//x"):
-        with pytest.raises(UsageError, match="is no place to push to"):
-            HubPlace.parse(wrong)
-
-
-def test_a_store_that_the_hub_would_not_take_well_is_warned_of(
-    store: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    goods = shipment(
-        open_store(store), checkpoints=None, datasets=None, directions=None, artefacts=True, log=print
-    )
-    sealed = list(goods.sealed())
-    assert hub_warnings(sealed, largest_folders(sealed)) == []
-    monkeypatch.setattr("gradstore.sharing.hub._MOST_ENTRIES", 10)
-    monkeypatch.setattr("gradstore.sharing.hub._MOST_FILES", 50)
-    monkeypatch.setattr("gradstore.sharing.hub._LARGEST_FILE", 100)
-    told = hub_warnings(sealed, largest_folders(sealed))
-    assert [text.split(",")[0] for text in told] == [
-        f"{POOL}/columns has 11 entries", "58 files", "a file has 387 B"
-    ]  # fmt: skip
 
 
 def test_a_graph_with_a_missing_object_is_not_readable_there(full: Path, tmp_path: Path) -> None:
