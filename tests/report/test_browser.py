@@ -185,11 +185,14 @@ def test_a_click_on_the_map_opens_the_row_and_its_neighbours_open_theirs(
         place,
     )
     before = browser.opened()
-    ActionChains(browser.driver).move_to_element_with_offset(place, round(x), round(y)).click().perform()
+    ActionChains(browser.driver).move_to_element_with_offset(place, round(x), round(y)).perform()
+    told = browser.js("return document.querySelector('.tip:not([hidden]) strong').textContent")
+    ActionChains(browser.driver).click().perform()
     browser.until(
         "(document.querySelector('[data-part=detail] h3')?.textContent ?? '') !== arguments[0]", before
     )
     name = browser.opened()
+    assert told == name
     graph = gradstore.load_graph(shown_store)
     dataset = browser.js(
         "return document.querySelector('[data-part=detail] .about').textContent.split(' · ')[0]"

@@ -27,6 +27,10 @@ class GradientMap {
       onpick(this.order[point]);
     });
     host.addEventListener("keydown", (event) => this.#key(event));
+    this.tip = make("div", { className: "tip", hidden: true });
+    host.append(this.tip);
+    host.addEventListener("pointermove", (event) => this.#tell(event.clientX, event.clientY));
+    for (const gone of ["pointerleave", "pointerdown", "wheel"]) host.addEventListener(gone, () => { this.tip.hidden = true; });
     this.all();
   }
 
@@ -155,6 +159,37 @@ class GradientMap {
   #span(choice) {
     const known = (this.rows.data.selections[choice]?.score ?? []).filter((score) => score !== null).sort((a, b) => a - b);
     return [known[Math.floor(known.length * 0.01)] ?? 0, known[Math.ceil(known.length * 0.99) - 1] ?? 1];
+  }
+
+  /** Say which row is under the pointer. @param {number} clientX @param {number} clientY */
+  #tell(clientX, clientY) {
+    const box = this.host.getBoundingClientRect();
+    const [left, top] = [clientX - box.left, clientY - box.top];
+    const row = this.#under(left, top, box);
+    this.tip.hidden = row < 0;
+    if (row < 0) return;
+    const { data } = this.rows;
+    const about = [data.sets[data.set[row]], data.sources[data.source[row]]].filter(Boolean).join(" · ");
+    this.tip.replaceChildren(
+      make("strong", {}, data.id[row]), make("span", {}, about), make("span", {}, this.rows.snippet(row, 90)));
+    // On the side where there is room.
+    this.tip.style.left = left < box.width / 2 ? `${left + 12}px` : "auto";
+    this.tip.style.right = left < box.width / 2 ? "auto" : `${box.width - left + 12}px`;
+    this.tip.style.top = top < box.height / 2 ? `${top + 12}px` : "auto";
+    this.tip.style.bottom = top < box.height / 2 ? "auto" : `${box.height - top + 12}px`;
+  }
+
+  /** The row nearest to a place of the map, -1 if none is near. @param {number} left @param {number} top @param {DOMRect} box */
+  #under(left, top, box) {
+    const { x_range: x, y_range: y } = this.plot;
+    const [across, up] = [box.width / (x.end - x.start), box.height / (y.end - y.start)];
+    let [nearest, least] = [-1, 8 ** 2];
+    for (const row of this.order) {
+      const [px, py] = this.#place(row);
+      const away = ((px - x.start) * across - left) ** 2 + ((y.end - py) * up - top) ** 2;
+      if (away <= least) [nearest, least] = [row, away];
+    }
+    return nearest;
   }
 
   /** @param {number} row @returns {[number, number]} */
