@@ -22,6 +22,9 @@ __all__ = ["Projector", "make_projector"]
 
 Parameters = Sequence[tuple[str, tuple[int, ...]]]
 
+SPARSEST = 4
+"""A block that fills at least one bucket in so many is gathered, which is up to twenty times as fast as scattering."""
+
 
 class Projector(Protocol):
     """A linear map fed parameter by parameter, so that no gradient is ever held whole unless the kind needs it."""
@@ -75,14 +78,16 @@ class BlockSketch:
     ) -> tuple[int, torch.Tensor, torch.Tensor]:
         length = min(spec.dim, size - start)
         buckets, signs = block_randomness(spec.seed, name, start // spec.dim, spec.dim)
-        if length == spec.dim:
-            # All buckets are hit: read entry by bucket, which is a gather.
-            order = np.argsort(buckets)
-            return start, self._index(order), torch.from_numpy(signs[order]).to(self.device)
-        return start, self._index(buckets[:length]), torch.from_numpy(signs[:length]).to(self.device)
+        if length * SPARSEST < spec.dim:
+            return start, self._index(buckets[:length]), torch.from_numpy(signs[:length]).to(self.device)
+        # Read entry by bucket, which is a gather; a bucket that no entry hits takes the first one zero times.
+        order = np.argsort(buckets)
+        there = order < length
+        factors = np.where(there, signs[order], np.float32(0))
+        return start, self._index(np.where(there, order, 0)), torch.from_numpy(factors).to(self.device)
 
     def _index(self, places: npt.NDArray[np.int64]) -> torch.Tensor:
-        """Half the memory of int64: with the signs, 8 bytes for each number of a gradient, whatever k is."""
+        """Half the memory of int64: with the signs, 8 bytes for each bucket or each number of a gradient."""
         return torch.from_numpy(places.astype(np.int32)).to(self.device)
 
     def begin(self, rows: int) -> torch.Tensor:
