@@ -27,10 +27,9 @@ def picture_of_choices(groups: dict[Group, Losses], path: Path) -> None:
         for place, name in enumerate(names):
             _point(axis, place, *interval(list(losses[name].values())), _COLOURS[0])
         axis.set_yticks(range(len(names)), names)
-        title = (
-            f"{group.training.model}, for {group.target.replace('+', ' and ')}, {group.training.fraction:.0%}"
-        )
-        axis.set(title=title, xlabel=f"loss on {group.test}")
+        what = f"for {group.target.replace('+', ' and ')}, {group.training.fraction:.0%}"
+        axis.set_title(f"{group.training.model}\n{what}", fontsize="medium")
+        axis.set_xlabel(f"loss on {group.test}")
         axis.grid(axis="x", alpha=0.3)
     for axis in list(axes.flat)[len(shown) :]:
         axis.remove()
