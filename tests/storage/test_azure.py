@@ -13,7 +13,7 @@ from gradstore.errors import GradstoreError
 from gradstore.storage import open_folder, storage_options
 from gradstore.storage.bucket import BucketFolder
 from tests import azure
-from tests.sharing.test_transfer import (  # noqa: F401 (run here with another place)
+from tests.sharing.test_transfer_killed import (  # noqa: F401 (run here with another place)
     test_a_push_to_a_bucket_that_is_killed_shows_nothing_half_made_and_a_rerun_completes,
 )
 from tests.storage.test_bucket import (  # noqa: F401
