@@ -48,15 +48,16 @@ def main() -> None:
         compare(work, options.token_budget, options.rounds)
         print(f"\n{'token budget':>12}{'tokens per second':>20}{'peak GPU memory, MiB':>22}")
         for budget in BUDGETS:
-            speed, peak = extraction(work, budget)
-            print(f"{budget:>12,}{speed:>20,.0f}{peak / 2**20:>22,.0f}")
+            torch.cuda.reset_peak_memory_stats()
+            speed = extraction(work, budget)
+            print(f"{budget:>12,}{speed:>20,.0f}{torch.cuda.max_memory_allocated() / 2**20:>22,.0f}")
 
 
 def compare(work: Workload, budget: int, rounds: int) -> None:
     model = steps.load(work.checkpoint, dtype=torch.bfloat16, device="cuda")
     moments = tuple(moment.cuda() for moment in steps.load_moments(work.checkpoint))
     rows, few = work.rows, work.rows[:LESS_ROWS]
-    contestants: dict[str, Callable[[], tuple[float, int]]] = {
+    contestants: dict[str, Callable[[], float]] = {
         "plain": lambda: timed(lambda: steps.plain(model, rows, budget), work.tokens(len(rows))),
         "frozen": lambda: timed(lambda: steps.frozen(model, rows, budget), work.tokens(len(rows))),
         "less": lambda: timed(
@@ -65,37 +66,32 @@ def compare(work: Workload, budget: int, rounds: int) -> None:
         "gradstore": lambda: extraction(work, budget),
     }
     speeds: dict[str, list[float]] = {name: [] for name in contestants}
-    peaks: dict[str, int] = {}
     for number in range(rounds + 1):
         for name, run in contestants.items():
-            speed, peak = run()
+            speed = run()
             if number:  # the first round warms up
                 speeds[name].append(speed)
-                peaks[name] = peak
-    print(f"{'contestant':<12}{'tokens per second':>20}{'gradstore is':>15}{'peak GPU memory, MiB':>22}")
+    print(f"{'contestant':<12}{'tokens per second':>20}{'gradstore is':>15}")
     for name, values in speeds.items():
         ratio = statistics.median(a / b for a, b in zip(speeds["gradstore"], values, strict=True))
-        shown = f"{ratio:>13.2f} x" if name != "gradstore" else " " * 15
-        print(f"{name:<12}{statistics.median(values):>20,.0f}{shown}{peaks[name] / 2**20:>22,.0f}")
+        shown = f"{ratio:>13.2f} x" if name != "gradstore" else ""
+        print(f"{name:<12}{statistics.median(values):>20,.0f}{shown}")
 
 
-def timed(work: Callable[[], None], tokens: int) -> tuple[float, int]:
-    """Tokens a second, and the GPU's memory at the peak."""
-    torch.cuda.reset_peak_memory_stats()
+def timed(work: Callable[[], None], tokens: int) -> float:
+    """Tokens a second."""
     torch.cuda.synchronize()
     started = time.perf_counter()
     work()
     torch.cuda.synchronize()
-    return tokens / (time.perf_counter() - started), torch.cuda.max_memory_allocated()
+    return tokens / (time.perf_counter() - started)
 
 
-def extraction(work: Workload, budget: int) -> tuple[float, int]:
+def extraction(work: Workload, budget: int) -> float:
     """The same of `extract`, less what it takes for a few rows."""
     few, all_ = STARTUP_ROWS, len(work.rows)
-    torch.cuda.reset_peak_memory_stats()
     seconds = {rows: extracted(work, rows, budget) for rows in (few, all_)}
-    tokens = work.tokens(all_) - work.tokens(few)
-    return tokens / (seconds[all_] - seconds[few]), torch.cuda.max_memory_allocated()
+    return (work.tokens(all_) - work.tokens(few)) / (seconds[all_] - seconds[few])
 
 
 def extracted(work: Workload, rows: int, budget: int) -> float:

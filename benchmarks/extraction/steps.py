@@ -84,7 +84,7 @@ def less(model: torch.nn.Module, rows: list[Row], moments: Moments, project: Pro
     trained = [p for p in model.parameters() if p.requires_grad]
     held: list[torch.Tensor] = []
     for row in rows:
-        batch = padded([row])
+        (batch,) = batches([row], 1, place(model))
         model(**batch, use_cache=False).loss.backward()
         g = torch.cat([p.grad.flatten() for p in trained if p.grad is not None])
         model.zero_grad()

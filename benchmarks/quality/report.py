@@ -12,7 +12,7 @@ from benchmarks.quality.results import MAIN, Group, Losses, Training, difference
 from benchmarks.quality.variations import Variations, variations
 
 BEGIN, END = "<!-- quality: begin -->", "<!-- quality: end -->"
-RIVALS = ("random", "round-robin")
+RIVALS = {"random": "random", "round-robin": "round-robin", "less:aggregate=mean": "LESS's mean"}
 
 
 def report(results: Path, page: Path) -> None:
@@ -53,8 +53,8 @@ def _table(group: Group, losses: Losses) -> str:
         "",
         _terms(group.training),
         "",
-        "| chosen by | seeds | loss | against random | against round-robin |",
-        "|---|---:|---:|---:|---:|",
+        f"| chosen by | seeds | loss | {' | '.join(f'against {name}' for name in RIVALS.values())} |",
+        "|---|---:|---:|" + "---:|" * len(RIVALS),
     ]
     if group.label != MAIN:
         lines[0] += f", store `{group.label}`"

@@ -23,7 +23,7 @@ __all__ = ["Projector", "make_projector"]
 Parameters = Sequence[tuple[str, tuple[int, ...]]]
 
 SPARSEST = 4
-"""A block that fills at least one bucket in so many is gathered, which is up to twenty times as fast as scattering."""
+"""A block that fills at least one bucket in so many is gathered, which takes half the time of scattering or less."""
 
 
 class Projector(Protocol):
