@@ -14,9 +14,9 @@ from gradstore.store import Store
 MAIN = (
     "base",
     "random",
+    "g2is",
     "less:aggregate=mean",
     "round-robin",
-    "g2is",
     "g2is:preset=authors",
     "rds",
     "all",
