@@ -26,11 +26,11 @@ __all__ = ["extract"]
 def extract(
     store: str | Path,
     *,
-    checkpoints: Sequence[str | Path],
+    checkpoints: str | Path | Sequence[str | Path],
     data: str | Path,
     name: str,
     target: bool = False,
-    directions: Sequence[str] | None = None,
+    directions: str | Sequence[str] | None = None,
     progress: Progress = silent,
     log: Log = unheard,
     **settings: Unpack[Options],
@@ -46,7 +46,7 @@ def extract(
     ----------
     store : path
         The store; made if there is none.
-    checkpoints : sequence of paths
+    checkpoints : path or sequence of paths
         Checkpoint folders, run folders whose checkpoints are all used, or ``"store:NAME"`` for a checkpoint whose
         adapter the store carries.
     data : path
@@ -55,7 +55,7 @@ def extract(
         What the data set is called in the store.
     target : bool
         Whether it is a target to select for, rather than a pool to select from.
-    directions : sequence of str, optional
+    directions : str or sequence of str, optional
         Any of ``sgd``, ``sign``, ``adam``, ``precond``, ``adam-true``, ``rds``; by default ``adam`` for
         the train rows of a trained adapter, else ``sgd``. With full parameters ``sgd``, ``precond`` and ``rds``.
     progress, log : callable, optional
@@ -78,7 +78,8 @@ def extract(
     IncompatibleError
         If the store holds rows of another model, template or projection under the same checkpoint name.
     """
-    job = Settings(data=Path(data), name=name, target=target, directions=tuple(directions or ()), **settings)
+    wanted = (directions,) if isinstance(directions, str) else tuple(directions or ())
+    job = Settings(data=Path(data), name=name, target=target, directions=wanted, **settings)
     job.check()
     share = share_of(job.part, os.environ)
     with jobs_of(checkpoints, store, job) as jobs:

@@ -28,7 +28,9 @@ Job = tuple[CheckpointFolder, Settings]
 
 
 @contextmanager
-def jobs_of(paths: Sequence[str | Path], store: str | Path, settings: Settings) -> Iterator[list[Job]]:
+def jobs_of(
+    paths: str | Path | Sequence[str | Path], store: str | Path, settings: Settings
+) -> Iterator[list[Job]]:
     """All checkpoints of all paths; their names must differ, since they become keys of the store.
 
     A path is a checkpoint folder, a run folder, or ``store:NAME`` for a checkpoint whose adapter the store carries. The
@@ -41,7 +43,7 @@ def jobs_of(paths: Sequence[str | Path], store: str | Path, settings: Settings) 
     """
     with TemporaryDirectory(prefix="gradstore-") as folder:
         jobs: list[Job] = []
-        for path in map(str, paths):
+        for path in map(str, [paths] if isinstance(paths, str | Path) else paths):
             if path.startswith(PREFIX):
                 jobs.append(_stored_job(open_store(store), path.removeprefix(PREFIX), settings, Path(folder)))
             else:

@@ -86,11 +86,11 @@ class Plan:
 def plan(
     store: str | Path,
     *,
-    checkpoints: Sequence[str | Path],
+    checkpoints: str | Path | Sequence[str | Path],
     data: str | Path,
     name: str,
     target: bool = False,
-    directions: Sequence[str] | None = None,
+    directions: str | Sequence[str] | None = None,
     progress: Progress = silent,
     log: Log = unheard,
     **settings: Unpack[Options],
@@ -102,7 +102,8 @@ def plan(
     list of Plan
         One for each checkpoint and data set.
     """
-    job = Settings(data=Path(data), name=name, target=target, directions=tuple(directions or ()), **settings)
+    wanted = (directions,) if isinstance(directions, str) else tuple(directions or ())
+    job = Settings(data=Path(data), name=name, target=target, directions=wanted, **settings)
     job.check()
     file = load_rows(job.data, fmt=job.fmt)
     plans = []
@@ -120,7 +121,7 @@ def plan(
 def show(
     store: str | Path,
     *,
-    checkpoints: Sequence[str | Path],
+    checkpoints: str | Path | Sequence[str | Path],
     data: str | Path,
     count: int = 3,
     max_length: int = 2048,

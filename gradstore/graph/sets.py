@@ -72,6 +72,7 @@ def common_checkpoints(
     store: Store, names: Sequence[str], checkpoints: Sequence[str] | None = None
 ) -> tuple[str, ...]:
     """Checkpoints to use: the given ones, else all that hold every one of the data sets `names`."""
+    checkpoints = [checkpoints] if isinstance(checkpoints, str) else checkpoints
     for key in checkpoints or ():
         if key not in store.checkpoints:
             raise StoreNotFoundError(unknown_name("checkpoint", key, store.checkpoints))
@@ -96,6 +97,8 @@ def default_sets(
 
     A set that is named stands for those that continue it too: one file that has grown.
     """
+    train = [train] if isinstance(train, str) else train
+    targets = [targets] if isinstance(targets, str) else targets
     named = [*(train or ()), *(targets or ())]
     found: tuple[list[str], list[str]] = ([], [])
     continued: dict[str, list[str]] = {}

@@ -16,7 +16,23 @@ __all__ = ["extract_again", "extract_pool", "extract_target", "line", "paths_to_
 _SEEN = 2000
 """Folders in which a file is looked for."""
 _SHARE = 0.05
-_FLAGS = {"embed_rows": "--no-embed-rows", "embed_adapter": "--no-embed-adapter"}
+_REFUSALS = {"embed_rows": "--no-embed-rows", "embed_adapter": "--no-embed-adapter"}
+_SWITCHES = ("target", "init_lora", "gradient_checkpointing")
+# What a store may put into a command that people paste: whoever wrote it must not choose what code is run.
+_VALUES = (
+    *(
+        "name",
+        "directions",
+        "parameters",
+        "projection",
+        "dim",
+        "seed",
+        "encoding",
+        "chunk_rows",
+        "token_budget",
+    ),
+    *("max_length", "lora_r", "lora_alpha", "target_modules", "quantize", "fmt", "dtype"),
+)
 _SPELLED = {"directions": "direction", "fmt": "format"}
 
 
@@ -80,16 +96,16 @@ def select_rows(store: Store, target: str | None, graph: str | None, pool: list[
     return line(*words, "-o", "picked.jsonl" if all(each.has_records for each in pool) else "picked.txt")
 
 
-def _option(name: str, value: Any) -> Iterator[str]:
-    """How an option of an extraction is typed."""
-    if value is None or (name in _FLAGS and value):
-        return
-    if name in _FLAGS:
-        yield _FLAGS[name]
-        return
-    yield f"--{_SPELLED.get(name, name).replace('_', '-')}"
-    if not isinstance(value, bool):
-        yield ",".join(map(str, value)) if isinstance(value, list) else str(value)
+def _option(name: str, value: Any) -> list[str]:
+    """How an option of an extraction is typed; nothing for one that is not known."""
+    if name in _REFUSALS:
+        return [] if value else [_REFUSALS[name]]
+    typed = f"--{_SPELLED.get(name, name).replace('_', '-')}"
+    if name in _SWITCHES:
+        return [typed] if value is True else []
+    if name not in _VALUES or value is None:
+        return []
+    return [typed, ",".join(map(str, value)) if isinstance(value, list) else str(value)]
 
 
 def _names_base(store: Store, checkpoint: str) -> bool:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import shutil
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,8 @@ from click.testing import CliRunner, Result
 from gradstore_cli.main import cli
 
 import gradstore
-from gradstore.inspection import diagnose
+from gradstore.gradients.settings import PLACES, Settings
+from gradstore.inspection import diagnose, doctor_commands
 from gradstore.store import new_store
 
 
@@ -90,6 +93,31 @@ def test_an_unfinished_extraction_is_finished_by_the_line_it_prints(
     assert done.exit_code == 0, done.output
     assert told("grads.zarr")["state"] == "no-target"
     assert gradstore.open("grads.zarr").dataset("pool").directions == ("adam", "sgd")
+
+
+def test_a_store_does_not_decide_what_code_a_pasted_line_runs(
+    here: Path, tiny_run: Path, token_rows: Path
+) -> None:
+    gradstore.extract(
+        "grads.zarr", checkpoints=tiny_run / "run", data=token_rows, name="pool", part="1/2", chunk_rows=9
+    )
+    group = next(Path("grads.zarr/checkpoints").glob("*/pool/zarr.json"))
+    document = json.loads(group.read_text())
+    document["attributes"]["provenance"]["options"] |= {
+        "trust_remote_code": True,
+        "base": "evil/model",
+        "init_lora": "--trust-remote-code",
+        "config": "evil.toml",
+    }
+    group.write_text(json.dumps(document))
+    command = told("grads.zarr")["command"]
+    assert "--chunk-rows 9" in command
+    assert not {"trust", "evil", "lora"} & set(re.split(r"\W+", command))
+
+
+def test_what_a_store_may_repeat_of_an_extraction_is_all_that_changes_its_rows() -> None:
+    known = {field.name for field in fields(Settings)} - {*PLACES, "trust_remote_code"}
+    assert {*doctor_commands._VALUES, *doctor_commands._SWITCHES, *doctor_commands._REFUSALS} == known
 
 
 def test_a_folder_that_is_no_store_says_where_one_could_be(here: Path, add: Callable[..., None]) -> None:
