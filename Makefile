@@ -8,6 +8,8 @@ READY := $(VENV)/.ready-$(notdir $(PYTHON))
 
 # Three processes test at once, each with one thread: more threads than cores are slower than fewer, and some tests wait.
 test test-long: export OMP_NUM_THREADS ?= 1
+# Their many small files lie in memory, where that has room.
+test test-long: export TMPDIR ?= $(shell .ci/memory)
 
 .PHONY: demo test test-long test-gpu test-real lint types contracts spelling docs links changelog check release legs format clean
 

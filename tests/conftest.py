@@ -28,6 +28,14 @@ settings.register_profile(
 settings.load_profile("gradstore")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_power_cuts() -> Iterator[None]:
+    """Waiting for the disk after each small object would take most of the time of tests that write stores."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _: None)
+        yield
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """Models, data and golden files beside the project; absent on most machines."""

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from gradstore.store import open_store, write_artifact
-from tests.store.conftest import make, no_power_cuts, store, written  # noqa: F401 (fixtures)
+from tests.store.conftest import make, store, written  # noqa: F401 (fixtures)
 from tests.store.everything import build
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from gradstore.graph import build_graph
 from gradstore.store import embed_adapter, open_store
-from tests.store.conftest import make, no_power_cuts, store, written  # noqa: F401 (fixtures)
+from tests.store.conftest import make, store, written  # noqa: F401 (fixtures)
 
 
 @pytest.fixture

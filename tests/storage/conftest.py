@@ -17,7 +17,7 @@ from gradstore.storage.patience import PATIENCE, Patience
 from gradstore.storage.redaction import Secrets
 from tests.s3 import Server
 from tests.storage.faulty import Faulty
-from tests.store.conftest import make, no_power_cuts  # noqa: F401 (fixtures)
+from tests.store.conftest import make  # noqa: F401 (fixtures)
 
 QUICK = Timing(span=3, renewal=0.5)
 """A server tells times in whole seconds."""

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -110,14 +109,6 @@ def resign(folder: Path, **facts: Any) -> None:
     (folder / "manifest.json").write_bytes(Manifest(entries, {**manifest.facts, **facts}).to_bytes())
 
 
-@pytest.fixture(scope="session", autouse=True)
-def no_power_cuts() -> Iterator[None]:
-    """Waiting for the disk after each small object would take most of these tests' time."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(os, "fsync", lambda _: None)
-        yield
-
-
 @pytest.fixture(scope="session")
 def make() -> SimpleNamespace:
     return SimpleNamespace(
@@ -134,7 +125,7 @@ def make() -> SimpleNamespace:
 
 
 @pytest.fixture(scope="session")
-def written(tmp_path_factory: pytest.TempPathFactory, no_power_cuts: None) -> Path:
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store that `write` made; not to be changed."""
     path = tmp_path_factory.mktemp("written") / "s"
     write(path)
