@@ -202,7 +202,7 @@ class CheckpointIdentity:
     step : int
         Optimizer step of the checkpoint.
     weight : float
-        Its learning-rate weight (LESS): mean learning rate of the epoch that ends with it.
+        Its learning-rate weight (LESS): mean learning rate of the epoch that ends with it; 0 where unknown.
     lora : Mapping
         The adapter's configuration.
     parameters : sequence of (str, tuple of int)
@@ -218,7 +218,7 @@ class CheckpointIdentity:
     tokenizer_digest: str = ""
     template_digest: str = ""
     step: int = 0
-    weight: float = 1.0
+    weight: float = 0.0
     lora: Mapping[str, Any] = field(default_factory=dict)
     parameters: Sequence[tuple[str, tuple[int, ...]]] = ()
     projection: ProjectionSpec = ProjectionSpec("external", 0, 0)

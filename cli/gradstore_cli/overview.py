@@ -77,7 +77,7 @@ def _identity(checkpoint: dict[str, Any]) -> dict[str, str]:
     return {
         "base model": identity["base"],
         "step": console.count(identity["step"]),
-        "weight": f"{identity['weight']:.4g}",
+        "weight": f"{identity['weight']:.4g}" if identity["weight"] else "unknown",
         "projection": f"{projection['kind']}, {console.count(projection['dim'])} numbers, seed {projection['seed']}",
         "LoRA": ", ".join(f"{name} {lora[name]}" for name in ("r", "lora_alpha") if name in lora),
         "parameters": f"{len(identity['parameters'])} tensors" if identity["parameters"] else "",

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from gradstore.checkpoint.digests import files_digest
 from gradstore.errors import CheckpointError
@@ -38,7 +41,7 @@ class CheckpointFolder:
         Optimizer step, 0 where ``trainer_state.json`` is absent.
     weight : float
         Mean learning rate of the epoch that ends with the checkpoint: its weight in LESS's sum over checkpoints
-        (not normalised). 1.0 where ``trainer_state.json`` says nothing.
+        (not normalised). 0 where ``trainer_state.json`` tells no rate.
     """
 
     path: Path
@@ -142,7 +145,7 @@ def _model_weights(path: Path) -> tuple[Path, ...]:
             f"{path}: the weights are FSDP shards; join them with `accelerate merge-weights {sharded} {path}`"
         )
     raise CheckpointError(
-        f"{path}: {MODEL_CONFIG} but no weights; looked for *.safetensors and pytorch_model*.bin"
+        f"{path}: {MODEL_CONFIG} but no weights; looked for *.safetensors, *.bin and *.gguf"
     )
 
 
@@ -160,7 +163,7 @@ def _trainer_state(folder: Path) -> tuple[int, float]:
     """Step and learning-rate weight, as Trainer wrote them."""
     path = folder / "trainer_state.json"
     if not path.is_file():
-        return 0, 1.0
+        return 0, 0.0
     state = _read_json(path)
     try:
         return int(state.get("global_step") or 0), _learning_rate_weight(state)
@@ -169,12 +172,19 @@ def _trainer_state(folder: Path) -> tuple[int, float]:
 
 
 def _learning_rate_weight(state: Mapping[str, Any]) -> float:
-    """Mean logged learning rate over the last epoch before the checkpoint."""
+    """Mean logged learning rate of the last epoch before the checkpoint; 0 if none was ever logged.
+
+    Where that epoch has no entry, or only the 0 at the end of a schedule, the rate is taken to run straight between
+    the entries around: a log that is written seldom must not make a checkpoint weigh nothing.
+    """
     end = float(state.get("epoch") or 0.0)
-    rates = [
-        float(entry["learning_rate"])
-        for entry in state.get("log_history", [])
-        if "learning_rate" in entry and end - 1 < float(entry.get("epoch", 0.0)) <= end
-    ]
-    mean = sum(rates) / len(rates) if rates else 0.0
-    return mean if mean > 0 else 1.0
+    entries = [entry for entry in state.get("log_history", []) if "learning_rate" in entry]
+    logged = sorted((float(entry.get("epoch", 0.0)), float(entry["learning_rate"])) for entry in entries)
+    if not all(0 <= rate < math.inf for _, rate in logged):
+        raise ValueError("a learning rate is negative or no number")
+    inside = [rate for epoch, rate in logged if end - 1 < epoch <= end]
+    if any(inside) or not logged:
+        return sum(inside) / max(len(inside), 1)
+    epochs, rates = zip(*logged, strict=True)
+    knots = [end - 1, *(epoch for epoch in epochs if end - 1 < epoch < end), end]
+    return float(np.trapezoid(np.interp(knots, epochs, rates), knots))

@@ -120,10 +120,14 @@ def default_sets(
 
 
 def checkpoint_weights(store: Store, keys: Sequence[str]) -> tuple[float, ...]:
-    """Learning-rate weights of the checkpoints, normalised to sum 1; equal ones if none is known."""
+    """Learning-rate weights of the checkpoints, normalised to sum 1.
+
+    A checkpoint of which no rate is known weighs as much as the others on average.
+    """
     weights = np.array([store.identity(key).weight for key in keys], np.float64)
-    total = float(weights.sum())
-    return tuple(weights / total) if total > 0 else (1 / len(keys),) * len(keys)
+    known = weights > 0
+    weights[~known] = weights[known].mean() if known.any() else 1.0
+    return tuple(map(float, weights / weights.sum()))
 
 
 def _no_common_checkpoint(store: Store, holders: dict[str, list[str]]) -> str:

@@ -28,7 +28,7 @@ def import_gradients(
     sources: Sequence[str] | None = None,
     subtasks: Sequence[str] | None = None,
     checkpoint: str | None = None,
-    weight: float = 1.0,
+    weight: float = 0.0,
     direction: str | None = None,
     target: bool = False,
     encoding: str = "exact",
@@ -56,9 +56,9 @@ def import_gradients(
         See `gradstore.import_arrays`; by default what the files tell.
     checkpoint : str, optional
         By default ``checkpoint-STEP`` if the files tell the step, else ``imported``.
-    weight : float
+    weight : float, optional
         Weight of the checkpoint, for selectors that use several (LESS: its mean learning rate). Kept with the
-        checkpoint by the first import.
+        checkpoint by the first import. Default: unknown, which is as much as the others on average.
     direction : str, optional
         By default what the files tell, else ``sgd`` for a target and ``adam`` for others.
     target : bool

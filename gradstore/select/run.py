@@ -145,6 +145,8 @@ def select(
     aims = targets_of(both, wishes, shared=balance == "shared")
     rows = sum(len(part.datasets[0]) for part in nodes.parts)
     wanted = wanted_rows(budget, tokens, rows=rows, candidates=len(nodes))
+    if len(both.weights) > 1:
+        log(_weights_note(both))
     leaks = leaked(nodes, [part for part in both.parts if part.target])
     if len(leaks):
         log(leak_note(nodes, leaks))
@@ -209,6 +211,13 @@ def _keep(store: Store, name: str, picked: Picked, log: Log) -> None:
         )
     elif store.writable:
         keep_in(store, name, picked)
+
+
+def _weights_note(nodes: Nodes) -> str:
+    """How much each checkpoint counts: seen at once if a learning rate was logged badly."""
+    keys = (dataset.checkpoint for dataset in nodes.parts[0].datasets)
+    shares = (f"{key} {weight:.1%}" for key, weight in zip(keys, nodes.weights, strict=True))
+    return f"weights of the checkpoints: {', '.join(shares)}"
 
 
 def _announce(nodes: Nodes, log: Log) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -41,6 +43,31 @@ def test_run_folder_of_a_full_fine_tune_gives_its_checkpoints_in_order(
     found = find_checkpoints(tmp_path)
     assert [(c.kind, c.name) for c in found] == [("model", "checkpoint-9"), ("model", "checkpoint-10")]
     assert found[0].weight == pytest.approx(1e-2)
+
+
+@pytest.mark.parametrize(
+    ("log", "weight"),
+    [
+        ([(1.5, 4e-5), (2.0, 2e-5)], 3e-5),
+        ([(0.4, 1e-5), (1.0, 9e-5), (1.2, 6e-5), (2.4, 1e-5)], 6e-5),
+        ([(1.0, 4e-5), (3.0, 2e-5)], 3.5e-5),  # nothing in (1, 2]: 4e-5 at its begin, 3e-5 at its end
+        ([(0.5, 4e-5)], 4e-5),
+        ([(1.0, 4e-5), (2.0, 0.0)], 2e-5),  # only the end of the schedule: the straight line to it
+        ([(2.0, 0.0)], 0),
+        ([], 0),
+    ],
+)
+def test_weight_is_the_mean_rate_of_the_last_epoch_however_seldom_it_was_logged(
+    tiny_run: Path, tmp_path: Path, log: list[tuple[float, float]], weight: float
+) -> None:
+    folder = Path(shutil.copytree(tiny_run / "run" / "checkpoint-4", tmp_path / "checkpoint-4"))
+    history = [{"epoch": epoch, "learning_rate": rate} for epoch, rate in log] + [
+        {"epoch": 2.0, "eval_loss": 1.0}
+    ]
+    state = {"epoch": 2.0, "global_step": 4, "log_history": history}
+    (folder / "trainer_state.json").write_text(json.dumps(state))
+    (found,) = find_checkpoints(folder)
+    assert found.weight == pytest.approx(weight, abs=1e-12)
 
 
 def test_weights_of_a_model_leave_out_what_trainers_save_beside_them(tmp_path: Path) -> None:

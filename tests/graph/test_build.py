@@ -11,6 +11,7 @@ import pytest
 import gradstore
 from gradstore.errors import DataError, IncompatibleError, StoreNotFoundError, UsageError
 from gradstore.graph import build_graph, load_graph, open_nodes
+from gradstore.graph.sets import checkpoint_weights
 from gradstore.records import CheckpointIdentity, GradientBlock, ProjectionSpec
 from gradstore.store import DatasetWriter, Store
 from gradstore.testing import tiny_store
@@ -121,6 +122,22 @@ def test_a_graph_that_is_not_there_is_named(tmp_path: Path) -> None:
     build_graph(store)
     with pytest.raises(StoreNotFoundError, match="did you mean 'default'"):
         load_graph(store, "defautl")
+
+
+@pytest.mark.parametrize(
+    ("known", "shares"),
+    [((1e-5, 3e-5), (0.25, 0.75)), ((1e-5, 0, 3e-5), (1 / 6, 1 / 3, 1 / 2)), ((0, 0), (0.5, 0.5))],
+)
+def test_a_checkpoint_of_unknown_learning_rate_weighs_as_much_as_the_others_on_average(
+    tmp_path: Path, known: tuple[float, ...], shares: tuple[float, ...]
+) -> None:
+    for t, weight in enumerate(known):
+        identity = CheckpointIdentity(step=t, weight=weight, projection=ProjectionSpec("external", 2, 0))
+        gradstore.import_arrays(
+            tmp_path / "s", name="pool", gradients=np.eye(2), checkpoint=f"c{t}", identity=identity
+        )
+    store = gradstore.open(tmp_path / "s")
+    assert checkpoint_weights(store, store.checkpoints) == pytest.approx(shares)
 
 
 def test_several_checkpoints_are_a_concatenation_weighted_by_learning_rate(tmp_path: Path) -> None:

@@ -59,8 +59,8 @@ from gradstore_cli.options import DIRECTIONS, ENCODINGS, IMPORTS, Command, licen
 @click.option(
     "--weight",
     type=click.FloatRange(min=0, min_open=True),
-    default=1.0,
-    show_default=True,
+    default=0.0,
+    show_default="as much as others on average",
     metavar="W",
     help="Weight of a new checkpoint among several (LESS: its mean learning rate).",
 )
