@@ -122,7 +122,7 @@ def _options(config: Any, base: str, device: str, dtype: torch.dtype, quantize: 
 def _why(base: str, error: Exception, way_out: str) -> str:
     if "trust_remote_code" in str(error):
         return (
-            f"base model {base}: needs code that lies beside its weights, which is run only when asked for"
+            f"base model {base}: needs code that lies beside its weights, which `extract` runs only when asked for"
             " (`--trust-remote-code`); read it first"
         )
     reason = next(iter(str(error).splitlines()), type(error).__name__)

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from gradstore.checkpoint.linears import base_linears
-from gradstore.errors import CheckpointError, UsageError
+from gradstore.checkpoint.linears import base_linears, check_target_modules
+from gradstore.errors import UsageError
 
 __all__ = ["InitLora", "fresh_adapter", "tensors_digest"]
 
@@ -61,12 +61,7 @@ def fresh_adapter(model: nn.Module, init: InitLora) -> tuple[nn.Module, dict[str
     paths = [name.removesuffix(".weight") for name in base_linears(model)]
     names = {path.rpartition(".")[2] for path in paths}
     targets = init.target_modules or default_targets(model, names)
-    missing = [name for name in targets if name not in names and name != ALL]
-    if missing:
-        raise CheckpointError(
-            f"the model has no linear module {', '.join(missing)};"
-            f" choose target modules among: {', '.join(sorted(names))}"
-        )
+    check_target_modules([name for name in targets if name != ALL], names)
     chosen = names if ALL in targets else set(targets)
     config = LoraConfig(
         r=init.r,

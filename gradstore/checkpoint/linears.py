@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from torch import nn
 
@@ -13,6 +13,7 @@ __all__ = [
     "base_linears",
     "base_names",
     "check_differentiable",
+    "check_target_modules",
     "freeze_all_but",
     "lora_linears",
     "output_layer",
@@ -116,6 +117,27 @@ def check_differentiable(linears: Mapping[str, nn.Module]) -> None:
             raise CheckpointError(
                 f"{name} is quantised, and has no gradient; full-parameter gradients need the model it was made from"
             )
+
+
+def check_target_modules(names: Collection[str], linears: Collection[str]) -> None:
+    """Compare the layers to adapt with those there are, before peft does so in a less helpful way.
+
+    Parameters
+    ----------
+    names, linears : collection of str
+        Last names of the layers wanted, and of the model's linear layers.
+
+    Raises
+    ------
+    CheckpointError
+        If a name matches nothing; the message lists what there is.
+    """
+    missing = [name for name in names if name not in linears]
+    if missing:
+        raise CheckpointError(
+            f"the model has no linear module {', '.join(missing)};"
+            f" choose target modules among: {', '.join(sorted(linears))}"
+        )
 
 
 def freeze_all_but(model: nn.Module, linears: Mapping[str, nn.Module]) -> None:

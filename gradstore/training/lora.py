@@ -10,63 +10,35 @@ from typing import TYPE_CHECKING, Any
 import torch
 from peft import LoraConfig, get_peft_model
 from torch import nn
-from transformers import (
-    AutoModelForCausalLM,
-    AutoTokenizer,
-    PrinterCallback,
-    Trainer,
-    TrainerCallback,
-    TrainingArguments,
-    set_seed,
-)
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments, set_seed
 
+from gradstore.checkpoint import base
+from gradstore.checkpoint.linears import check_target_modules
 from gradstore.checkpoint.quiet import quiet
-from gradstore.errors import CheckpointError
 from gradstore.progress import Bar, Progress, silent
 from gradstore.records import Example
 
 if TYPE_CHECKING:
     from gradstore.training.recipe import Recipe
 
-__all__ = ["load_base", "load_tokenizer", "pad", "train"]
+__all__ = ["load_base", "pad", "train"]
 
 WARMUP_RATIO = 0.03
 # On a CPU padding costs more than calls do: 16 rows of up to 512 tokens took 1.4 s in twos, 4.0 s at once.
 MICRO_BATCH_TOKENS = {"cuda": 8192, "cpu": 1024}
 
 
-def load_tokenizer(base: str) -> Any:
-    """The base model's tokenizer.
-
-    Raises
-    ------
-    CheckpointError
-        If there is none.
-    """
-    try:
-        with quiet():
-            return AutoTokenizer.from_pretrained(base, trust_remote_code=False)
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"tokenizer of {base}: cannot be loaded: {_first_line(error)}") from error
-
-
-def load_base(base: str) -> nn.Module:
+def load_base(model: str) -> nn.Module:
     """The base model, in bfloat16 on a GPU that has it and in float32 elsewhere.
 
     Raises
     ------
     CheckpointError
-        If it cannot be loaded.
+        If it cannot be loaded, or its files lack weights.
     """
-    try:
-        with quiet():
-            dtype = torch.bfloat16 if _has_bfloat16() else torch.float32
-            model: nn.Module = AutoModelForCausalLM.from_pretrained(
-                base, dtype=dtype, trust_remote_code=False
-            )
-            return model
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"base model {base}: cannot be loaded: {_first_line(error)}") from error
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    with quiet():
+        return base.load_base(model, device=device, dtype="bfloat16" if _has_bfloat16() else "float32")
 
 
 def train(
@@ -91,7 +63,7 @@ def train(
     CheckpointError
         If a target module is not in the model.
     """
-    check_target_modules(model, recipe.target_modules)
+    check_target_modules(recipe.target_modules, _linear_names(model))
     micro = recipe.micro_batch or fitting_micro_batch(
         recipe.batch_size, max(len(e.input_ids) for e in examples)
     )
@@ -147,27 +119,6 @@ def fitting_micro_batch(batch_size: int, longest: int) -> int:
     return max(fitting, default=1)
 
 
-def check_target_modules(model: nn.Module, names: Sequence[str]) -> None:
-    """Compare names with the model's linear modules, before peft does so in a less helpful way.
-
-    Raises
-    ------
-    CheckpointError
-        If a name matches nothing; the message lists what there is.
-    """
-    linears = {
-        path.rpartition(".")[2]
-        for path, module in model.named_modules()
-        if isinstance(module, nn.Linear) or type(module).__name__ == "Conv1D"
-    }
-    missing = [name for name in names if name not in linears]
-    if missing:
-        raise CheckpointError(
-            f"the model has no linear module {', '.join(missing)};"
-            f" choose target modules among: {', '.join(sorted(linears))}"
-        )
-
-
 class _Steps(TrainerCallback):  # type: ignore[misc]
     """Counts optimizer steps on the caller's bar."""
 
@@ -204,6 +155,15 @@ def _arguments(folder: Path, recipe: Recipe, micro: int, steps: int) -> Training
     )
 
 
+def _linear_names(model: nn.Module) -> set[str]:
+    """All that peft can adapt, the output layer too: what is trained need not be attributed."""
+    return {
+        path.rpartition(".")[2]
+        for path, module in model.named_modules()
+        if isinstance(module, nn.Linear) or type(module).__name__ == "Conv1D"
+    }
+
+
 def _pad_id(tokenizer: Any) -> int:
     """Any token will do, since padding is masked."""
     return next((i for i in (tokenizer.pad_token_id, tokenizer.eos_token_id) if i is not None), 0)
@@ -211,7 +171,3 @@ def _pad_id(tokenizer: Any) -> int:
 
 def _has_bfloat16() -> bool:
     return torch.cuda.is_available() and torch.cuda.is_bf16_supported()
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from gradstore.checkpoint.tokenizer import tokenizer_at
 from gradstore.data import ChatTokenizer, load_rows
 from gradstore.data.templates import template_text
 from gradstore.errors import CheckpointError, DataError, UsageError
@@ -107,9 +108,9 @@ def warmup(
     file = load_rows(data, fmt=fmt)
     rows = choose_rows(file.rows, fraction, seed)
 
-    from gradstore.training.lora import load_base, load_tokenizer, train
+    from gradstore.training.lora import load_base, train
 
-    tokenizer = load_tokenizer(base)
+    tokenizer = tokenizer_at(base)
     chat = ChatTokenizer(tokenizer, template=chat_template, max_length=max_length)
     pairs = [(row, chat.encode(row, file.fmt)) for row in rows]
     learnable = [(row, example) for row, example in pairs if not example.reason]

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from gradstore.demo.model import make_model
 from gradstore.demo.skills import instruction_set, write_rows
@@ -218,6 +219,28 @@ def test_a_folder_without_a_model_is_an_error_in_one_line(data: Path, tmp_path: 
     (tmp_path / "empty").mkdir()
     with pytest.raises(CheckpointError, match="cannot be loaded") as caught:
         warmup(model=tmp_path / "empty", data=data, out=tmp_path / "run")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_base_model_that_lacks_weights_is_not_trained_on_random_ones(
+    model: Path, data: Path, tmp_path: Path
+) -> None:
+    base = shutil.copytree(model, tmp_path / "base")
+    weights = load_file(base / "model.safetensors")
+    del weights["model.norm.weight"]
+    save_file(weights, base / "model.safetensors", {"format": "pt"})
+    with pytest.raises(CheckpointError, match=r"lack 1 weights \(model\.norm\.weight\)"):
+        warmup(model=base, data=data, out=tmp_path / "run", **SMALL)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_base_model_whose_weights_are_damaged_is_an_error_in_one_line(
+    model: Path, data: Path, tmp_path: Path
+) -> None:
+    base = shutil.copytree(model, tmp_path / "base")
+    (base / "model.safetensors").write_bytes(b"no tensors" * 99)
+    with pytest.raises(CheckpointError, match="cannot be loaded") as caught:
+        warmup(model=base, data=data, out=tmp_path / "run", **SMALL)
     assert "\n" not in str(caught.value)
 
 
