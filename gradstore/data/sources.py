@@ -73,6 +73,8 @@ class Spool:
     ----------
     path : Path
         Where the rows come from, for messages.
+    what : str
+        What is put aside of them, for messages.
 
     Attributes
     ----------
@@ -85,8 +87,8 @@ class Spool:
         Here and in the methods: if the temporary disk is full or not there.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, what: str = "rows") -> None:
+        self._path, self._what = path, what
         self._end = 0
         self._pending = bytearray()
         try:
@@ -97,7 +99,7 @@ class Spool:
         self.source = Source(file, path, shared=False)
 
     def append(self, data: bytes) -> int:
-        """Put a row of JSON aside; where it begins."""
+        """Put a row aside; where it begins."""
         start = self._end
         self._pending += data
         self._pending += b"\n"
@@ -117,6 +119,6 @@ class Spool:
     def _full(self, error: OSError) -> DataError:
         folder = tempfile.tempdir or "the temporary folder"
         return DataError(
-            f"{self._path}: its rows do not fit into {folder}: {error.strerror or error}; "
+            f"{self._path}: its {self._what} do not fit into {folder}: {error.strerror or error}; "
             "free some space there, or let TMPDIR name a folder with more"
         )

@@ -87,7 +87,7 @@ def extract(
         how = "detected" if file.detected else "given"
         log(f"{job.data}: {len(file.rows):,} rows, format {file.fmt} ({how}), {file.duplicates:,} duplicates")
         reports: list[ExtractReport] = []
-        with TokenSpool() if len(jobs) > 1 else nullcontext() as spool:
+        with TokenSpool(job.data) if len(jobs) > 1 else nullcontext() as spool:
             for folder, its in jobs:
                 run = CheckpointRun(store, folder, file, its, share, spool, progress, log)
                 reports.extend(run.extract(*segment) for segment in segments(store, run.key, job.name, file))

@@ -3,29 +3,33 @@
 from __future__ import annotations
 
 import io
-import os
-import tempfile
 from collections.abc import Callable, Hashable, Sequence
 from contextlib import AbstractContextManager
+from pathlib import Path
 
 import numpy as np
 
-from gradstore.errors import DataError
+from gradstore.data.sources import Spool
 from gradstore.records import Example
 
 __all__ = ["TokenSpool"]
 
 
 class TokenSpool(AbstractContextManager["TokenSpool"]):
-    """Keeps examples in an anonymous temporary file; a later request for the same key reads them back."""
+    """Keeps examples in an anonymous temporary file; a later request for the same key reads them back.
 
-    def __init__(self) -> None:
-        self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 (closed on leaving)
+    Parameters
+    ----------
+    path : Path
+        The file that they are of, for messages.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._spool = Spool(path, "tokens")
         self._places: dict[Hashable, tuple[int, int]] = {}
-        self._end = 0
 
     def __exit__(self, *_: object) -> None:
-        self._file.close()
+        self._spool.source.file.close()
 
     def examples(self, key: Hashable, make: Callable[[], list[Example]]) -> list[Example]:
         """The examples kept under `key`, made and kept if there are none.
@@ -37,18 +41,12 @@ class TokenSpool(AbstractContextManager["TokenSpool"]):
         """
         if key in self._places:
             start, size = self._places[key]
-            return _unpack(os.pread(self._file.fileno(), size, start))
+            return _unpack(self._spool.source.read(start, size))
         examples = make()
         data = _pack(examples)
-        try:
-            self._file.write(data)
-        except OSError as error:
-            raise DataError(
-                f"no room for tokens in {tempfile.gettempdir()} ({error.strerror}):"
-                " set TMPDIR to a folder on a larger disk"
-            ) from error
-        self._places[key] = (self._end, len(data))
-        self._end += len(data)
+        start = self._spool.append(data)
+        self._spool.flush()
+        self._places[key] = (start, len(data))
         return examples
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from gradstore.errors import DataError
 from gradstore.gradients.spool import TokenSpool
 from gradstore.records import Example
 
+ROWS = Path("rows.jsonl")
+
 tokens = st.lists(st.integers(-100, 2**31 - 1), max_size=6).map(lambda ids: np.array(ids, np.int32))
 examples = st.lists(
     st.builds(
@@ -29,7 +32,7 @@ examples = st.lists(
 
 @given(st.lists(examples, min_size=1, max_size=4))
 def test_what_is_kept_comes_back_unchanged(chunks: list[list[Example]]) -> None:
-    with TokenSpool() as spool:
+    with TokenSpool(ROWS) as spool:
         for key, chunk in enumerate(chunks):
             spool.examples(key, lambda chunk=chunk: chunk)  # type: ignore[misc]
         kept = [spool.examples(key, list) for key in range(len(chunks))]
@@ -82,5 +85,20 @@ def test_full_temporary_disk_says_what_to_set(monkeypatch: pytest.MonkeyPatch) -
         return open("/dev/full", "wb", buffering=0)  # noqa: PTH123
 
     monkeypatch.setattr(tempfile, "TemporaryFile", full)
-    with TokenSpool() as spool, pytest.raises(DataError, match=r"no room for tokens.*TMPDIR"):
+    with (
+        TokenSpool(ROWS) as spool,
+        pytest.raises(DataError, match=r"rows\.jsonl: its tokens do not fit.*TMPDIR"),
+    ):
         spool.examples(0, lambda: [Example(np.zeros(3, np.int32), np.zeros(3, np.int32))])
+
+
+def test_a_temporary_disk_that_fills_up_in_the_middle_of_a_chunk_is_told_at_once() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    many = [Example(np.zeros(9999, np.int32), np.zeros(9999, np.int32))]
+    with TokenSpool(ROWS) as spool:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
+        try:
+            with pytest.raises(DataError, match="its tokens do not fit"):
+                spool.examples(0, lambda: many)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
