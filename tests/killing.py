@@ -16,7 +16,10 @@ from types import ModuleType
 
 from gradstore.storage import Location, open_folder
 
-__all__ = ["die_before", "digests", "forked", "objects", "quick", "start"]
+__all__ = ["KILLS", "die_before", "digests", "forked", "objects", "quick", "start"]
+
+KILLS = int(os.environ.get("GRADSTORE_KILLS", "5"))
+"""How many processes each test kills; a few, to save time."""
 
 DISK = ("replace", "fsync", "mkdir", "unlink", "rmdir")
 BUCKET = ("put", "get", "head", "copy", "delete", "list", "list_with_delimiter")

@@ -20,8 +20,10 @@ from gradstore.inspection import verify
 from gradstore.records import canonical_json, digest
 from tests.store.everything import Scratch, build, reseal, use
 
-EXAMPLES = int(os.environ.get("GRADSTORE_FUZZ", "25"))
+EXAMPLES = int(os.environ.get("GRADSTORE_FUZZ", "8"))
 """How many damaged stores are read by each test here."""
+# The few of every run are always the same; many are others each time, or more runs would find nothing more.
+fuzzed = settings(max_examples=EXAMPLES, derandomize="GRADSTORE_FUZZ" not in os.environ)
 
 DEEP: Any = []
 for _ in range(200):
@@ -88,7 +90,7 @@ def written(document: Any) -> bytes:
         return b"[" * 100_000
 
 
-@settings(max_examples=EXAMPLES)
+@fuzzed
 @given(st.data())
 def test_documents_that_say_anything_are_read_or_refused(scratch: Scratch, data: st.DataObject) -> None:
     """Manifests are made to agree with what was changed, so that no checksum stops a reader."""
@@ -113,7 +115,7 @@ def test_documents_that_say_anything_are_read_or_refused(scratch: Scratch, data:
         scratch.restore()
 
 
-@settings(max_examples=EXAMPLES)
+@fuzzed
 @given(st.data())
 def test_bytes_of_any_kind_are_read_or_refused(scratch: Scratch, data: st.DataObject) -> None:
     """Chunks and parts: bits flipped, bytes cut, put in and moved, with checksums that agree afterwards."""

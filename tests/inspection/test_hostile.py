@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from io import BytesIO
 from pathlib import Path
 from types import SimpleNamespace
@@ -29,25 +29,72 @@ from tests.store.everything import Scratch, build, problems, reseal, sign, use
 
 POOL = "checkpoints/step-1/int8"
 
+Reads = Callable[[Path], str]
+
 READER = """
-import resource, sys, time
-import numpy, zarr, numcodecs, google_crc32c, hnswlib
+import json, os, resource, signal, sys, time, traceback
+import numpy, zarr, zarr.codecs, numcodecs.blosc, numcodecs.zstd, google_crc32c, hnswlib
 sys.path.insert(0, ".")
 from tests.store.everything import use
 from gradstore.errors import GradstoreError
 from gradstore.inspection import verify
-with open("/proc/self/statm") as file:
-    now = int(file.read().split()[0]) * resource.getpagesize()
-resource.setrlimit(resource.RLIMIT_AS, (now + (256 << 20),) * 2)
-started, told = time.monotonic(), []
-for action in (use, verify):
-    try:
-        told += [str(each) for each in action(sys.argv[1]) or ()]
-    except GradstoreError as error:
-        told.append(str(error))
-assert time.monotonic() - started < 60
-print(told)
+
+def read(path):
+    with open("/proc/self/statm") as file:
+        now = int(file.read().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (now + (256 << 20),) * 2)
+    started, told = time.monotonic(), []
+    for action in (use, verify):
+        try:
+            told += [str(each) for each in action(path) or ()]
+        except GradstoreError as error:
+            told.append(str(error))
+    assert time.monotonic() - started < 60
+    return repr(told)
+
+for line in sys.stdin:
+    reading, writing = os.pipe()
+    child = os.fork()
+    if not child:
+        signal.alarm(300)
+        try:
+            text = read(json.loads(line))
+            with open(writing, "w") as file:
+                file.write(text)
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+        os._exit(0)
+    os.close(writing)
+    with open(reading) as file:
+        text = file.read()
+    _, status = os.waitpid(child, 0)
+    print(json.dumps([status, text]), flush=True)
 """
+
+
+@pytest.fixture(scope="module")
+def read_in_little_memory() -> Iterator[Reads]:
+    """What opening, reading and verifying says in a process that gets 256 MiB beyond what Python and Zarr take.
+
+    A fork for each store, of one process that has imported everything.
+    """
+    with subprocess.Popen(
+        [sys.executable, "-c", READER],
+        cwd=Path(__file__).parents[2], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    ) as driver:  # fmt: skip
+        assert driver.stdin is not None
+        assert driver.stdout is not None
+        asks, answers = driver.stdin, driver.stdout
+
+        def read(path: Path) -> str:
+            print(json.dumps(str(path)), file=asks, flush=True)
+            status, told = json.loads(answers.readline())
+            assert status == 0, "the traceback is on stderr"
+            return str(told)
+
+        yield read
+        asks.close()
 
 
 @pytest.fixture(scope="module")
@@ -58,15 +105,6 @@ def whole(tmp_path_factory: pytest.TempPathFactory, make: SimpleNamespace) -> Pa
 @pytest.fixture
 def scratch(whole: Path, tmp_path: Path) -> Scratch:
     return Scratch(whole, tmp_path / "s")
-
-
-def read_in_little_memory(path: Path) -> str:
-    """What opening, reading and verifying says in a process that gets 256 MiB beyond what Python and Zarr take."""
-    done = subprocess.run(
-        [sys.executable, "-c", READER, str(path)], capture_output=True, text=True, check=False, timeout=300
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 def edit(path: Path, change: Callable[[dict[str, Any]], Any]) -> None:
@@ -166,7 +204,7 @@ def test_a_part_cannot_make_a_merge_write_elsewhere(
     ],
 )  # fmt: skip
 def test_absurd_sizes_are_refused_in_little_memory(
-    name: str, change: Callable[[dict[str, Any]], Any], scratch: Scratch
+    name: str, change: Callable[[dict[str, Any]], Any], scratch: Scratch, read_in_little_memory: Reads
 ) -> None:
     edit(scratch.path / name, change)
     reseal(scratch.path)
@@ -186,13 +224,17 @@ def bomb(size: int) -> bytes:
         "checkpoints/step-1/zipped/sgd/gradient/c/0/0",
     ],
 )
-def test_a_chunk_that_grows_beyond_its_size_is_refused_in_little_memory(name: str, scratch: Scratch) -> None:
+def test_a_chunk_that_grows_beyond_its_size_is_refused_in_little_memory(
+    name: str, scratch: Scratch, read_in_little_memory: Reads
+) -> None:
     (scratch.path / name).write_bytes(bomb(1 << 30))
     reseal(scratch.path)
     assert "and a chunk has" in read_in_little_memory(scratch.path)
 
 
-def test_a_file_of_any_size_in_place_of_an_object_or_a_document_is_not_read(scratch: Scratch) -> None:
+def test_a_file_of_any_size_in_place_of_an_object_or_a_document_is_not_read(
+    scratch: Scratch, read_in_little_memory: Reads
+) -> None:
     for name in (
         f"{POOL}/columns/id/data/c/0",
         f"{POOL}/sgd/gradient/c/0/0",
@@ -242,7 +284,9 @@ np.save(PICKLE, np.array([{"a": 1}], object), allow_pickle=True)
     ],
     ids=["deflated", "absurd", "negative", "objects", "code", "deep", "pickle", "noise", "nothing", "empty"],
 )  # fmt: skip
-def test_parts_that_no_writer_made_are_refused_in_little_memory(data: bytes, scratch: Scratch) -> None:
+def test_parts_that_no_writer_made_are_refused_in_little_memory(
+    data: bytes, scratch: Scratch, read_in_little_memory: Reads
+) -> None:
     (scratch.path / "checkpoints/step-1/begun/sgd/parts/1.npz").write_bytes(data)
     assert "parts/1.npz is damaged" in read_in_little_memory(scratch.path)
 
@@ -366,7 +410,9 @@ def test_counts_of_wrong_types_are_refused(facts: dict[str, Any], scratch: Scrat
     assert "damaged" in repr(open_store(scratch.path))
 
 
-def test_terabytes_cannot_be_made_of_chunks_that_are_not_there(scratch: Scratch) -> None:
+def test_terabytes_cannot_be_made_of_chunks_that_are_not_there(
+    scratch: Scratch, read_in_little_memory: Reads
+) -> None:
     """A manifest that lists ten thousand large chunks, of which none exists."""
     folder = scratch.path / "graphs/default"
     edit(

@@ -16,7 +16,7 @@ from gradstore.sharing.compare import difference
 from gradstore.storage import LocalFolder
 from gradstore.store import DatasetWriter, open_store
 from gradstore.store.parts import read_part
-from tests.store.everything import Scratch, build, use
+from tests.store.everything import Scratch, build, use, use_owner
 
 _GROUPS = ["zarr.json", "checkpoints/zarr.json", "checkpoints/step-1/zarr.json", "graphs/zarr.json"]
 
@@ -258,7 +258,7 @@ def test_reading_with_checks_refuses_damage_in_every_object_that_is_read(
             continue  # groups that are only folders, and the root
         (scratch.path / name).write_bytes(data[:-2] + bytes([data[-2] ^ 1]) + data[-1:])
         with pytest.raises(GradstoreError):
-            use(scratch.path, verified=True)
+            use_owner(scratch.path, name)
         (scratch.path / name).write_bytes(data)
 
 

@@ -78,6 +78,20 @@ def use(path: Path, *, verified: bool = False) -> None:
         raise errors[0]
 
 
+def use_owner(path: Path, name: str) -> None:
+    """Open with checks and read what an object belongs to: a data set or an artefact, or else everything."""
+    kind, *below = name.split("/")
+    store = open_store(path, verified=True)
+    if kind == "checkpoints" and len(below) > 2:
+        _use_dataset(store.dataset(below[1], below[0]))
+    elif kind == "graphs" and len(below) > 1:
+        repr(load_graph(store, below[0]))
+    elif kind == "selections" and len(below) > 1:
+        _use_artefact(read_artifact(store, kind, below[0]))
+    else:
+        use(path, verified=True)
+
+
 def _use_dataset(dataset: Any) -> None:
     repr(dataset)
     for column in (
