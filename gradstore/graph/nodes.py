@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gradstore.errors import DataError, IncompatibleError, UsageError
+from gradstore.graph.dots import row_dots
 
 if TYPE_CHECKING:
     from gradstore.store import Dataset
@@ -355,14 +356,14 @@ def _side_by_side(
 
 def _normalise(rows: npt.NDArray[np.float32], length: np.float32) -> None:
     """Give rows this length, in place; zero rows stay zero."""
-    squares = np.einsum("ij,ij->i", rows, rows)
+    squares = row_dots(rows, rows)
     odd = ~((squares > _SMALLEST) & (squares < _LARGEST))
     if odd.any():
         # Gradient entries may be 1e-20 and smaller: scaled first, their squares do not vanish in float32.
         largest = np.abs(rows[odd]).max(axis=1, keepdims=True, initial=0)
         scaled = rows[odd] / np.maximum(largest, np.finfo(np.float32).tiny)
         rows[odd] = scaled
-        squares[odd] = np.einsum("ij,ij->i", scaled, scaled)
+        squares[odd] = row_dots(scaled, scaled)
     rows *= (length / np.sqrt(np.maximum(squares, _SMALLEST)))[:, None]
 
 

@@ -7,6 +7,7 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
+from gradstore.graph.dots import row_dots
 from gradstore.graph.vectors import Float, Vectors
 
 __all__ = ["pair_cosines"]
@@ -57,4 +58,4 @@ def _compare(
     used, place = np.unique(right[first:last], return_inverse=True)
     others, own = vectors.take(used), vectors.take(left[bounds[:-1]])
     for i, (start, stop) in enumerate(pairwise(bounds)):
-        found[start:stop] = np.einsum("ij,j->i", others[place[start - first : stop - first]], own[i])
+        found[start:stop] = row_dots(others[place[start - first : stop - first]], own[i])

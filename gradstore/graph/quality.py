@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gradstore.errors import UsageError
+from gradstore.graph.dots import row_dots
 from gradstore.graph.exact import Lists, Wanted, listed_among
 from gradstore.graph.links import components, in_degrees
 from gradstore.graph.vectors import Float, Vectors
@@ -64,8 +65,8 @@ def graph_quality(
     sample : int, default 1000
         Rows to draw, at most n.
     noise : float, optional
-        Cosine that projection alone may give two rows that have none. Default: ``2/sqrt(dim)``, two standard
-        deviations.
+        Cosine that projection alone may give two rows that have none. Default: ``2/sqrt(k)``, two standard deviations
+        of a projection to k numbers. Several checkpoints do not make it smaller: their errors are much the same.
     copies : int, optional
         Rows that are exact copies of an earlier one, if that was counted.
 
@@ -82,7 +83,7 @@ def graph_quality(
           ±``noise``; ``negative_links``, ``noise_links``: the same of all listed neighbours;
         - ``noise``, ``copies``: as given.
     """
-    noise = 2 / math.sqrt(vectors.dim) if noise is None else noise
+    noise = 2 / math.sqrt(min(vectors.widths)) if noise is None else noise
     rows = _drawn(len(neighbours), seed, sample)
     points = vectors.take(rows)
     true_cosines = _listed_cosines(vectors, points, neighbours[rows])
@@ -234,7 +235,7 @@ def _listed_cosines(vectors: Vectors, points: Float, listed: Links) -> Float:
         part = order[start : start + step]
         used, place = np.unique(flat[part], return_inverse=True)
         others = vectors.take(used)[place]
-        found[part] = np.einsum("ij,ij->i", points[part // listed.shape[1]], others)
+        found[part] = row_dots(points[part // listed.shape[1]], others)
     return found.reshape(listed.shape)
 
 

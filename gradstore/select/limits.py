@@ -50,7 +50,8 @@ class Limits:
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values of the limits that are set."""
         values = {**asdict(self), "exclude": sorted(self.exclude)}
-        return {name: value for name, value in values.items() if value not in (None, 0, [])}
+        unset = {**asdict(Limits()), "exclude": []}
+        return {name: value for name, value in values.items() if value != unset[name]}
 
     def most(self, budget: int) -> int | None:
         """Most rows of one source, of `budget` rows; None: any number.

@@ -86,6 +86,13 @@ def test_figures_are_those_of_a_slow_count() -> None:
     assert json.loads(json.dumps(found, allow_nan=False)) == found
 
 
+def test_several_checkpoints_do_not_lessen_the_noise_of_the_projection() -> None:
+    rows = np.random.default_rng(0).standard_normal((30, 16))
+    sets = [ArrayDataset(rows, checkpoint=f"c{i}") for i in range(4)]
+    nodes = Nodes([Part.of(sets, None, target=False)], [0.25] * 4)
+    assert graph_quality(nodes, *exact_neighbours(nodes, 5))["noise"] == pytest.approx(2 / 16**0.5)
+
+
 def test_conflicts_have_a_recall_of_their_own() -> None:
     nodes = some_nodes(90, 12)
     near, contrary = exact_lists(nodes, [Wanted(1, 4), Wanted(-1, 6)])

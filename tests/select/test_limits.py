@@ -27,6 +27,14 @@ def store(tmp_path: Path) -> Store:
     return open_store(tmp_path / "s.zarr")
 
 
+@pytest.mark.parametrize(
+    "limits", [{}, {"near_duplicate": 0.0}, {"near_duplicate": -0.5, "min_tokens": 3}, {"per_source": 1.0}]
+)
+def test_what_is_recorded_makes_the_same_limits_again(limits: dict[str, Any]) -> None:
+    assert Limits(**limits).to_json() == limits
+    assert Limits(**Limits(**limits).to_json()) == Limits(**limits)
+
+
 def less_order(store: Store) -> list[str]:
     """All candidates as LESS ranks them."""
     return gradstore.select(store, selector="less", target="target", budget=57).ids

@@ -10,9 +10,11 @@ from gradstore.errors import UsageError
 from gradstore.graph import exact_neighbours
 from gradstore.graph.vectors import Dense
 from gradstore.select.g2is import G2IS, Core, target_walk
+from gradstore.select.g2is.core import mean_and_components
 from gradstore.select.g2is.rows import repeated_rows
 from gradstore.select.less import Less
 from gradstore.testing import tiny_context
+from tests.select.contexts import context_of
 
 
 def random_rows(n: int, dim: int, seed: int = 0) -> npt.NDArray[np.float32]:
@@ -104,3 +106,19 @@ def test_what_one_component_cannot_fill_goes_to_the_next() -> None:
 def test_parameters_that_cannot_be_right_are_refused(parameters: dict[str, object], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         G2IS(**parameters).select(tiny_context(), 5)
+
+
+def test_by_default_a_conflict_is_beyond_four_times_the_error_of_one_checkpoints_projection() -> None:
+    rows = random_rows(60, 400)
+    context = context_of([rows, rows], [rows[:3], rows[:3]], [0.5, 0.5], exact=True)
+    assert G2IS().select(context, 5).report["parameters"]["tolerance"] == pytest.approx(4 / 20)
+
+
+def test_the_mean_direction_alone_needs_no_components() -> None:
+    rows = random_rows(50, 30, 5)
+    draws = np.random.default_rng(0)
+    core = mean_and_components(rows, mean_share=1, rng=draws)
+    assert (core.names, core.weights.tolist()) == (["mean"], [1.0])
+    mean = rows.astype(np.float64).mean(axis=0)
+    np.testing.assert_allclose(core.directions[0], mean / np.linalg.norm(mean), atol=1e-7)
+    assert draws.random() == np.random.default_rng(0).random(), "it drew signs for nothing"

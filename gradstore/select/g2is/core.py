@@ -89,13 +89,16 @@ def mean_and_components(
     -------
     Core
     """
+    mean = target.mean(axis=0, dtype=np.float64)
+    only_mean = Core(_unit(mean)[None].astype(np.float32), np.ones(1), ["mean"])
+    if mean_share == 1:
+        return only_mean
     rows = target.astype(np.float64)
-    mean = rows.mean(axis=0)
     values, directions = _centred_svd(rows)
     noise = _noise_level(rows - mean, rng)
     count = int(np.argmin(values > noise)) if not (values > noise).all() else len(values)
-    if count == 0 or mean_share == 1:
-        return Core(_unit(mean)[None].astype(np.float32), np.ones(1), ["mean"])
+    if count == 0:
+        return only_mean
     directions = directions[:count]
     directions *= np.where(directions @ mean < 0, -1.0, 1.0)[:, None]
     excess = values[:count] ** 2 - noise**2

@@ -36,7 +36,7 @@ class G2IS:
         Share of the members' cosine with the core that a new pick must keep (Eq. 6), in [0, 1].
     tolerance : float or None
         A cosine below ``-tolerance`` with a member is a conflict (Eq. 5). Default: 0 for ``authors``; for
-        ``robust`` ``4/√dim``, four times the error that a projection makes.
+        ``robust`` ``4/√k``, four times the error that a projection to k numbers makes.
     variance : float or None
         Only ``authors``: share of the target's variance that the components explain; default 0.5.
     mean_share : float or None
@@ -92,7 +92,7 @@ class G2IS:
         -------
         Selection
         """
-        used = self._resolved(context.dim)
+        used = self._resolved(min(context.widths))
         target = context.target
         self._check_neighbours(exact=context.exact)
         seen = context.centred() if self.center else context
@@ -133,11 +133,15 @@ class G2IS:
             return None
         return _NEIGHBOURS if self.neighbours is None else self.neighbours
 
-    def _resolved(self, dim: int) -> dict[str, Any]:
-        """All parameters with their defaults, checked."""
+    def _resolved(self, width: int) -> dict[str, Any]:
+        """All parameters with their defaults, checked.
+
+        Several checkpoints do not make the error of a cosine smaller: all have the same projection, and the
+        gradients of a row are nearly parallel at all of them.
+        """
         authors = self.preset == "authors"
         mine = {"variance": 0.5} if authors else {"mean_share": 1.0, "mix": 0.7}
-        mine["tolerance"] = 0.0 if authors else min(_NOISE / dim**0.5, 1.0)
+        mine["tolerance"] = 0.0 if authors else min(_NOISE / width**0.5, 1.0)
         for name in ("variance", "mean_share", "mix", "tolerance"):
             given = getattr(self, name)
             if given is not None and name not in mine:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import numpy.typing as npt
 
+from gradstore.graph.dots import row_dots
 from gradstore.graph.vectors import Float, Vectors
 from gradstore.select.g2is.order import Rows
 
@@ -89,8 +90,7 @@ class Trail(ABC):
 
     def cosines(self, candidates: Rows) -> Float:
         """Cosines of `candidates` with the newest member, bit for bit those by which graphs are sorted."""
-        found: Float = np.einsum("ij,j->i", self._rows.take(candidates), self._vector)
-        return found.clip(-1, 1)
+        return row_dots(self._rows.take(candidates), self._vector).clip(-1, 1)
 
     @abstractmethod
     def nearest(self) -> Iterator[Rows]:
@@ -132,8 +132,4 @@ class Trail(ABC):
 
 def exact_dots(left: Float, right: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
     """Inner product of each row of `left` with that of `right`, or with the only one; one at a time, in float64."""
-    wide = left.astype(np.float64)
-    dots: npt.NDArray[np.float64] = np.einsum(
-        "ij,ij->i", wide, np.broadcast_to(right.astype(np.float64), wide.shape)
-    )
-    return dots
+    return row_dots(left.astype(np.float64), right.astype(np.float64))
