@@ -55,7 +55,7 @@ class Plan:
     bytes : int
         Size of the finished gradients; columns and original rows add little.
     seconds_estimate, chunk_seconds : float
-        From a short probe: for the missing chunks, and for one.
+        From a short probe: for the missing chunks, and for one; 0 where no row has a learned token.
     tokens_per_second : float
         Of that probe.
     memory_estimate : int
@@ -188,7 +188,7 @@ def _plan_one(
     learnable = [length for length in census.lengths if length]
     batches = token_batches(learnable, computer.token_budget)
     total = sum(learnable)
-    chunk_seconds = total / size.chunks / speed
+    chunk_seconds = total / size.chunks / speed if learnable else 0.0
     return Plan(
         checkpoint=key,
         name=name,
@@ -201,7 +201,7 @@ def _plan_one(
         invalid=dict(census.invalid),
         trained_parameters=sum(int(np.prod(shape)) for _, shape in session.identity.parameters),
         unattributed=session.loaded.unattributed,
-        batch_rows=len(learnable) / len(batches),
+        batch_rows=len(learnable) / max(1, len(batches)),
         chunks_total=size.chunks,
         chunks_missing=mine,
         bytes=size.bytes,
@@ -219,7 +219,7 @@ def _probe(computer: ChunkComputer, tokens: Tokens, census: _Census, directions:
     step = max(1, len(batches) // PROBED_BATCHES)
     chosen = [[learnable[i] for i in batch] for batch in batches[::step][:PROBED_BATCHES]]
     seen, started = 0, time.monotonic()
-    for position, members in enumerate([chosen[0], *chosen]):  # the first one warms up
+    for position, members in enumerate([*chosen[:1], *chosen]):  # the first one warms up
         if position == 1:
             seen, started = 0, time.monotonic()
         rows = [tokens.file.rows[row] for row in members]

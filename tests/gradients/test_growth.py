@@ -63,6 +63,25 @@ def test_added_rows_become_a_data_set_that_continues(job: dict[str, Any], token_
     assert {name: after[name] for name in before} == before
 
 
+def test_added_rows_without_a_learned_token_are_planned_in_no_time(
+    job: dict[str, Any], token_rows: Path
+) -> None:
+    gradstore.extract(**job)
+    with job["data"].open("a") as file:
+        for number in range(3):
+            row = {"id": f"mute-{number}", "input_ids": [1, 2, 3], "labels": [-100, -100, -100]}
+            file.write(json.dumps(row) + "\n")
+    (_, more) = plan(**job)
+    assert (more.name, more.rows, more.invalid) == ("pool.2", 3, {"no learned token": 3})
+    assert (more.seconds_estimate, more.chunk_seconds, more.tokens_per_second, more.batch_rows) == (
+        0,
+        0,
+        0,
+        0,
+    )
+    assert [report.valid for report in gradstore.extract(**job)][1:] == [0]
+
+
 def test_rows_of_a_grown_file_are_those_of_the_whole_file(
     job: dict[str, Any], token_rows: Path, tmp_path: Path
 ) -> None:
