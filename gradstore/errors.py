@@ -16,6 +16,7 @@ __all__ = [
     "StoreNotFoundError",
     "StoreWriteError",
     "UsageError",
+    "first_line",
 ]
 
 
@@ -65,3 +66,8 @@ class CorruptError(GradstoreError, RuntimeError):
     """Stored bytes that do not match the manifest."""
 
     exit_code = 4
+
+
+def first_line(error: BaseException) -> str:
+    """What another library's error says, as one line; its type where it says nothing."""
+    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)

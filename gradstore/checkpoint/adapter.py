@@ -12,7 +12,7 @@ from gradstore.checkpoint.folder import CheckpointFolder
 from gradstore.checkpoint.safe import load_tensors
 from gradstore.checkpoint.trained import public_name
 from gradstore.checkpoint.variants import check_variant
-from gradstore.errors import CheckpointError, IncompatibleError
+from gradstore.errors import CheckpointError, IncompatibleError, first_line
 
 __all__ = ["load_adapter"]
 
@@ -42,8 +42,7 @@ def load_adapter(checkpoint: CheckpointFolder, model: nn.Module, base: str) -> n
         try:
             loaded = PeftModel.from_pretrained(model, where, is_trainable=True)
         except (ValueError, RuntimeError, TypeError, KeyError, OSError) as error:
-            reason = next(iter(str(error).splitlines()), type(error).__name__)
-            raise CheckpointError(f"{where}: the adapter cannot be loaded: {reason}") from error
+            raise CheckpointError(f"{where}: the adapter cannot be loaded: {first_line(error)}") from error
     _check_complete(shapes, loaded, where)
     adapted: nn.Module = loaded
     return adapted

@@ -13,7 +13,7 @@ from gradstore.checkpoint.digests import files_digest
 from gradstore.checkpoint.folder import weight_files
 from gradstore.checkpoint.quantized import bitsandbytes_config, check_quantized_base, multiply_dequantized
 from gradstore.checkpoint.revision import model_folder
-from gradstore.errors import CheckpointError, GradstoreError
+from gradstore.errors import CheckpointError, GradstoreError, first_line
 
 __all__ = ["base_digest", "load_base", "public_base"]
 
@@ -125,7 +125,7 @@ def _why(base: str, error: Exception, way_out: str) -> str:
             f"base model {base}: needs code that lies beside its weights, which `extract` runs only when asked for"
             " (`--trust-remote-code`); read it first"
         )
-    reason = next(iter(str(error).splitlines()), type(error).__name__)
+    reason = first_line(error)
     if "ignore_mismatched_sizes" in reason:
         reason = "weights in its files have other shapes than its config.json says"
     return f"base model {base}: cannot be loaded: {reason}" + (f" ({way_out})" if way_out else "")

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from gradstore.errors import CheckpointError, UsageError
+from gradstore.errors import CheckpointError, UsageError, first_line
 from gradstore.registry import unknown_name
 
 __all__ = ["QUANTIZATIONS", "bitsandbytes_config", "check_quantized_base", "multiply_dequantized"]
@@ -88,8 +88,9 @@ def _check_bitsandbytes(what: str, way_out: str, device: str) -> None:
             f"{what}: bitsandbytes is not installed; `pip install bitsandbytes`, or {way_out}"
         ) from None
     except (RuntimeError, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise CheckpointError(f"{what}: bitsandbytes does not work here ({reason}); {way_out}") from error
+        raise CheckpointError(
+            f"{what}: bitsandbytes does not work here ({first_line(error)}); {way_out}"
+        ) from error
     kind = torch.device(device).type
     # Versions before 0.45 do not say what they support: it was CUDA.
     devices = getattr(bitsandbytes, "supported_torch_devices", {"cuda"})

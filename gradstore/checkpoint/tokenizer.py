@@ -8,7 +8,7 @@ from typing import Any
 from gradstore.checkpoint.folder import CheckpointFolder
 from gradstore.checkpoint.quiet import quiet
 from gradstore.checkpoint.revision import wanted_revision
-from gradstore.errors import CheckpointError
+from gradstore.errors import CheckpointError, first_line
 
 __all__ = ["load_tokenizer", "tokenizer_at"]
 
@@ -52,5 +52,4 @@ def tokenizer_at(place: str, *, revision: str | None = None, trust_remote_code: 
                 place, revision=revision, trust_remote_code=trust_remote_code
             )
     except (OSError, ValueError) as error:
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
-        raise CheckpointError(f"tokenizer of {place}: cannot be loaded: {reason}") from error
+        raise CheckpointError(f"tokenizer of {place}: cannot be loaded: {first_line(error)}") from error

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from gradstore.errors import StoreWriteError, UsageError
+from gradstore.errors import StoreWriteError, UsageError, first_line
 from gradstore.interchange.fresh import fresh_folder
 from gradstore.progress import Bar
 
@@ -61,7 +61,7 @@ def save_tensor(array: npt.NDArray[Any], path: Path) -> None:
             torch.save(torch.from_numpy(array), file)
     except (RuntimeError, OSError) as error:  # torch's writer reports a full disk as RuntimeError
         cause = error if isinstance(error, OSError) else error.__context__ or error
-        reason = cause.strerror if isinstance(cause, OSError) else str(error).splitlines()[0]
+        reason = cause.strerror if isinstance(cause, OSError) else first_line(error)
         raise StoreWriteError(f"{path} cannot be written: {reason}") from error
 
 

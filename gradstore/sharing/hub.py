@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from gradstore.errors import GradstoreError, StoreWriteError, UsageError
+from gradstore.errors import GradstoreError, StoreWriteError, UsageError, first_line
 from gradstore.progress import Bar, Progress
 from gradstore.sharing.card import card_files
 from gradstore.sharing.sending import checked
@@ -254,7 +254,7 @@ def _told(url: str) -> Iterator[None]:
     except GradstoreError:
         raise
     except (ValueError, *HfHubHTTPError.__bases__) as error:  # type: ignore[misc]
-        reason = next(iter(str(error).splitlines()), "") or type(error).__name__
+        reason = first_line(error)
         raise StoreWriteError(
             f"cannot write to {url}: {reason}; what has arrived is not sent again: run the same command again"
         ) from error

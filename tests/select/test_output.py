@@ -184,3 +184,13 @@ def test_a_damaged_record_is_refused(picked: Picked, store: Store) -> None:
             replay(store, {key: value for key, value in record.items() if key != name})
         with pytest.raises(DataError, match="damaged"):
             replay(store, {**record, name: 3.5 if name != "seed" else "x"})
+    for changes in (
+        {"digests": None},
+        {"digests": {"nothing": "0"}},
+        {"digests": {7: "0"}},
+        {"directions": {}},
+    ):
+        with pytest.raises(DataError, match="damaged"):
+            replay(store, {**record, **changes})
+    with pytest.raises(DataError, match="damaged"):
+        replay(store, {key: value for key, value in record.items() if key != "digests"})

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,7 +71,7 @@ def select_arguments(record: Mapping[str, Any]) -> dict[str, Any]:
     """
     from gradstore.select.limits import Limits
 
-    try:
+    with _damage_told():
         names = set(record["train"])
         train = {way for name, way in record["directions"].items() if name in names}
         aims = {way for name, way in record["directions"].items() if name not in names}
@@ -89,6 +90,12 @@ def select_arguments(record: Mapping[str, Any]) -> dict[str, Any]:
             "graph": str(record["graph"]),
             "seed": int(record["seed"]),
         }
+
+
+@contextmanager
+def _damage_told() -> Iterator[None]:
+    try:
+        yield
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise DataError(f"the record of the choice is damaged: {type(error).__name__}: {error}") from error
 
@@ -140,13 +147,15 @@ def _check_replayed(picked: Picked, record: Mapping[str, Any]) -> None:
 
 
 def _check_rows(store: Store, record: Mapping[str, Any]) -> None:
-    for place, wanted in record["digests"].items():
-        checkpoint, _, name = str(place).rpartition("/")
-        found = store.dataset(name, checkpoint).digest_of(record["directions"][name])
+    with _damage_told():
+        digests = {tuple(place.rsplit("/", 1)): str(wanted) for place, wanted in record["digests"].items()}
+        directions = {name: str(record["directions"][name]) for _, name in digests}
+    for (checkpoint, name), wanted in digests.items():
+        found = store.dataset(name, checkpoint).digest_of(directions[name])
         if found != wanted:
             raise IncompatibleError(
                 f"data set {name!r} of checkpoint {checkpoint!r} has other rows than the recorded choice was made "
-                f"from: digest {found[:12]}, recorded {str(wanted)[:12]}"
+                f"from: digest {found[:12]}, recorded {wanted[:12]}"
             )
 
 

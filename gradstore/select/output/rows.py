@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gradstore.errors import DataError, StoreWriteError, UsageError
+from gradstore.errors import DataError, StoreWriteError, UsageError, first_line
 from gradstore.select.output.files import new_file, new_folder
 
 if TYPE_CHECKING:
@@ -166,9 +166,8 @@ def _table(rows: Rows) -> Any:
     try:
         return pa.Table.from_pylist([dict(row) for row in _same_fields(list(rows))])
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-        reason = str(error).splitlines()[0]
         raise DataError(
-            f"the rows do not fit one table ({reason}); write them with --format jsonl"
+            f"the rows do not fit one table ({first_line(error)}); write them with --format jsonl"
         ) from error
 
 
