@@ -58,7 +58,7 @@ from gradstore_cli.options import DIRECTIONS, ENCODINGS, IMPORTS, Command, licen
 )
 @click.option(
     "--weight",
-    type=click.FloatRange(min=0, min_open=True),
+    type=click.FloatRange(min=0),
     default=0.0,
     show_default="as much as others on average",
     metavar="W",
