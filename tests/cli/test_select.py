@@ -66,10 +66,17 @@ def test_rows_that_are_not_in_the_store_come_from_data(
     select = ("select", store, *SELECT, "--train", "bare", "-n", 5, "-o", output)
     without = run(*select)
     assert without.exit_code == 2
-    assert "--data" in without.stderr
+    assert "original rows of bare; give the file they came from with --data" in without.stderr
     assert not output.exists()
+    assert not (store / "selections").exists()  # refused before the work, not after it
     assert run(*select, "--data", arrays / "pool.jsonl").exit_code == 0
     assert len(output.read_text().splitlines()) == 5
+    again = ("select", store, "--replay", tmp_path / "picked.selection.json", "-o", tmp_path / "again.jsonl")
+    assert "original rows of bare" in run(*again).stderr
+    assert run(*again, "--data", arrays / "pool.jsonl").exit_code == 0
+    everything = ("select", store, *SELECT, "-n", 5, "-o", tmp_path / "all.jsonl")
+    assert "original rows of bare" in run(*everything).stderr
+    assert run(*everything, "--train", "pool").exit_code == 0
 
 
 def test_a_walk_reports_its_counts(run, store: Path, tmp_path: Path) -> None:

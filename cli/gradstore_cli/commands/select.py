@@ -211,6 +211,7 @@ def command(
     """
     from gradstore.select import Limits, excluded_rows, select
     from gradstore.select.output import read_record, replay, write_record, write_scores
+    from gradstore.select.output.record import select_arguments
     from gradstore.select.output.rows import check_place
     from gradstore.store import open_store
 
@@ -229,17 +230,17 @@ def command(
         for option in ("train", "checkpoints"):
             options[option] = options[option] or None
         options["limits"] = Limits(excluded_rows(exclude), min_tokens or 0, per_source, near_duplicate)
+    else:
+        _check_replay(ctx)
+        recorded = read_record(record)
     opened = open_store(store, verified=verified)
-    if form != "ids" and not data and not _holds_rows(opened):
-        raise click.UsageError(
-            "the store does not hold the original rows; give the file they came from with --data", ctx
-        )
+    if form != "ids" and not data:
+        _check_rows(ctx, opened, options if record is None else select_arguments(recorded))
     with projecting_on(scheduler, opened, verified) as project:
         if record is None:
             picked = select(opened, budget=budget, project=project, **rule, **running, **options)
         else:
-            _check_replay(ctx)
-            picked = replay(opened, read_record(record), project=project, **rule, **running)
+            picked = replay(opened, recorded, project=project, **rule, **running)
     chosen = set(picked.ids)
     picked.write(output, _records(data, chosen) if data else None, fmt)
     write_record(picked, output.with_suffix(".selection.json"))
@@ -321,11 +322,21 @@ def _reasons(store: Store, picked: Picked, count: int) -> list[dict[str, Any]]:
     return [why(store, kept, row, dataset=dataset) for row, dataset in pairs]
 
 
-def _holds_rows(store: Store) -> bool:
-    """Whether any data set has its original rows."""
-    return any(
-        store.dataset(name, key).has_records for key in store.checkpoints for name in store.datasets(key)
-    )
+def _check_rows(ctx: click.Context, store: Store, options: Mapping[str, Any]) -> None:
+    """Refuse before the work what would fail after it: to choose from sets whose original rows are not here."""
+    from gradstore.graph.sets import common_checkpoints, default_sets
+
+    train, targets = default_sets(store, options["train"], options["target"])
+    if not train:
+        return  # which has a message of its own
+    key, *_ = common_checkpoints(store, [*train, *targets], options["checkpoints"])
+    bare = [name for name in train if not store.dataset(name, key).has_records]
+    if bare:
+        raise click.UsageError(
+            f"the store does not hold the original rows of {', '.join(bare)}; "
+            "give the file they came from with --data",
+            ctx,
+        )
 
 
 def _records(path: str, wanted: set[str]) -> dict[str, Mapping[str, Any]]:
