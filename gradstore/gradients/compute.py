@@ -55,6 +55,14 @@ class _Batch:
     defects: list[str]
     rows: dict[str, npt.NDArray[np.float32]]
 
+    def replace(self, members: npt.NDArray[np.int64], other: _Batch) -> None:
+        """Take these rows from a batch of them alone."""
+        self.losses[members] = other.losses
+        for name, values in other.rows.items():
+            self.rows[name][members] = values
+        for member, defect in zip(members, other.defects, strict=True):
+            self.defects[member] = defect
+
 
 class ChunkComputer:
     """Computes chunks; every number in one depends on its rows alone.
@@ -158,10 +166,13 @@ class ChunkComputer:
             torch.cuda.empty_cache()
         return None
 
-    def _run(self, examples: Sequence[Example], directions: Collection[str]) -> _Batch:
+    def _run(
+        self, examples: Sequence[Example], directions: Collection[str], scale: float | None = None
+    ) -> _Batch:
+        scale = self._engine.scale if scale is None else scale
         gradients = [name for name in directions if name != EMBEDDING]
         making = self._maker.begin(len(examples), gradients)
-        result = self._engine.run(examples, making.take if gradients else None)
+        result = self._engine.run(examples, making.take if gradients else None, scale)
         rows = making.finish()
         if EMBEDDING in directions:
             rows[EMBEDDING] = result.embeddings.cpu().numpy()
@@ -169,11 +180,16 @@ class ChunkComputer:
         finite = np.isfinite(largest)
         for values in rows.values():
             finite &= np.isfinite(values).all(axis=1)
-        if not finite.all() and self._engine.scale > 1:
-            self._engine.scale /= SCALE_STEP
-            return self._run(examples, directions)
-        defects = np.where(finite, np.where(largest == 0, "zero gradient", ""), "non-finite gradient")
-        return _Batch(result.losses.cpu().numpy(), defects.tolist(), rows)
+        losses = result.losses.cpu().numpy()
+        defects = np.where(
+            finite, np.where(largest == 0, "zero gradient", ""), "non-finite gradient"
+        ).tolist()
+        batch = _Batch(losses, defects, rows)
+        overflowed = np.flatnonzero(~finite & np.isfinite(losses))
+        if len(overflowed) and scale > 1:  # these rows alone: a row must not depend on others
+            again = [examples[i] for i in overflowed]
+            batch.replace(overflowed, self._run(again, directions, scale / SCALE_STEP))
+        return batch
 
 
 def out_of_memory(error: Exception) -> bool:

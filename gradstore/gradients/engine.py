@@ -90,7 +90,9 @@ class GradientEngine:
     ) -> None:
         self._exit.close()
 
-    def run(self, examples: Sequence[Example], consume: Consume | None) -> BatchResult:
+    def run(
+        self, examples: Sequence[Example], consume: Consume | None, scale: float | None = None
+    ) -> BatchResult:
         """Run one batch.
 
         Parameters
@@ -100,6 +102,8 @@ class GradientEngine:
         consume : callable(layer, values), or None
             Called once for each layer with what the form made, such as gradients of shape (batch, d) in float32; in
             the order in which the backward pass finishes them. Without it there is no backward pass.
+        scale : float, optional
+            What losses are multiplied by, and gradients divided by in float32. Default: the attribute of that name.
 
         Raises
         ------
@@ -108,20 +112,21 @@ class GradientEngine:
         MixedRowsError
             If a layer mixes the tokens of several rows (experts that gather theirs); a batch of one works.
         """
+        scale = self.scale if scale is None else scale
         inputs, targets = self._pad(examples)
         learned = targets != IGNORED
         with torch.set_grad_enabled(consume is not None):
             rows, length = inputs.shape
-            watched = self._observed.begin(rows, length, self.scale, consume) if consume else None
+            watched = self._observed.begin(rows, length, scale, consume) if consume else None
             hidden = self._output.body(inputs)
             positions = hidden[learned]
-            token_losses, slopes = self._output.losses(positions, targets[learned])
             counts = learned.sum(1)
+            # Each example's loss is the mean over its own tokens, whoever else is in the batch.
+            shares = (scale / counts).repeat_interleave(counts)
+            token_losses, slopes = self._output.losses(positions, targets[learned], shares)
             if watched is not None and slopes is not None:
-                # Each example's loss is the mean over its own tokens, whoever else is in the batch.
-                shares = (self.scale / counts).repeat_interleave(counts).unsqueeze(1)
                 watched.forward = False
-                positions.backward((slopes * shares).to(positions.dtype))  # type: ignore[no-untyped-call]
+                positions.backward(slopes)  # type: ignore[no-untyped-call]
                 watched.check_complete()
         losses = torch.zeros(learned.shape, dtype=torch.float32, device=self._device)
         losses[learned] = token_losses

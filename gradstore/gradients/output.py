@@ -61,19 +61,23 @@ class OutputLayer:
         hidden: torch.Tensor = self._output[0]
         return hidden
 
-    def losses(self, hidden: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Cross-entropy at each position, and its gradient with respect to the hidden states.
+    def losses(
+        self, hidden: torch.Tensor, targets: torch.Tensor, shares: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Cross-entropy at each position, and the gradient with respect to the hidden states.
 
         Parameters
         ----------
         hidden : tensor of shape (positions, hidden)
         targets : tensor of int64, shape (positions,)
+        shares : tensor of float32, shape (positions,)
+            What each position's loss is multiplied by before its gradient is taken.
 
         Returns
         -------
         tensor of float32, shape (positions,)
         tensor of shape (positions, hidden), or None without gradients
-            Of each position's own loss.
+            Of each position's own loss, times its share.
         """
         losses: list[torch.Tensor] = []
         slopes: list[torch.Tensor] = []
@@ -84,7 +88,7 @@ class OutputLayer:
             loss: torch.Tensor = _CrossEntropy.apply(logits.float(), targets[start : start + self._piece])  # type: ignore[no-untyped-call]
             losses.append(loss.detach())
             if piece.requires_grad:
-                slopes.extend(torch.autograd.grad(loss.sum(), piece))
+                slopes.extend(torch.autograd.grad(loss, piece, shares[start : start + self._piece]))
         return torch.cat(losses), torch.cat(slopes) if slopes else None
 
     @contextmanager

@@ -13,7 +13,8 @@ from torch import nn
 from gradstore.checkpoint import find_checkpoints, load_model
 from gradstore.checkpoint.load import LoadedModel
 from gradstore.gradients import output
-from gradstore.gradients.engine import GradientEngine
+from gradstore.gradients.engine import HALF_SCALE, GradientEngine
+from gradstore.gradients.output import OutputLayer
 from gradstore.records import Example
 from tests.architectures import ARCHITECTURES
 
@@ -154,3 +155,24 @@ def test_half_precision_rows_point_the_same_way(tiny_run: Path) -> None:
         rows = run(load_model(folder, dtype=dtype), batch)[1]
         assert rows.dtype == torch.float32
         assert torch.cosine_similarity(exact, rows).min() > 0.99, dtype
+
+
+def test_gradients_of_what_the_model_knows_well_do_not_vanish_in_half_precision(tiny_run: Path) -> None:
+    """Of the gradient of a loss of 1e-5 half precision keeps little, unless it is multiplied before the output layer."""
+    folder = find_checkpoints(tiny_run / "run")[1]
+    known = torch.arange(20)
+    found = {}
+    for dtype in ("float32", "float16"):
+        loaded = load_model(folder, dtype=dtype)
+        head = loaded.causal.get_output_embeddings().weight.detach()  # type: ignore[operator, union-attr]
+        hidden = head.float()[known]
+        hidden = hidden * (18 / (hidden @ hidden.T).diagonal())[:, None]  # logits of 25 for what is right
+        output = OutputLayer(loaded.causal, "cpu")
+        output.body(known[None])
+        scale = 1.0 if dtype == "float32" else HALF_SCALE
+        losses, slopes = output.losses(hidden.to(head.dtype), known, torch.full((20,), scale))
+        assert slopes is not None
+        assert losses.median() < 1e-4
+        found[dtype] = slopes.float() / scale
+    cosines = torch.cosine_similarity(found["float32"], found["float16"])
+    assert cosines.min() > 0.999
