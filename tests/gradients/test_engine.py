@@ -158,7 +158,7 @@ def test_half_precision_rows_point_the_same_way(tiny_run: Path) -> None:
 
 
 def test_gradients_of_what_the_model_knows_well_do_not_vanish_in_half_precision(tiny_run: Path) -> None:
-    """Of the gradient of a loss of 1e-5 half precision keeps little, unless it is multiplied before the output layer."""
+    """Of the gradient of a loss of 1e-5 half precision keeps little, unless it is multiplied before that layer."""
     folder = find_checkpoints(tiny_run / "run")[1]
     known = torch.arange(20)
     found = {}
