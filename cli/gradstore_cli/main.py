@@ -36,14 +36,14 @@ COMMANDS = (
     "completion",
     "demo",
 )
-RESUMABLE = (["extract"], ["store", "merge"])
+RESUMABLE = (["extract"], *(["store", name] for name in ("convert", "merge", "pull", "push")))
+SMALLER = {"extract": "--chunk-rows or --token-budget", "graph": "--memory", "select": "--memory"}
 MASKED = "--storage-option"
 EXTRA = (
     "accelerate",
     "datasets",
     "jinja2",
     "peft",
-    "pyarrow",
     "safetensors",
     "tokenizers",
     "torch",
@@ -146,7 +146,7 @@ def explain(error: BaseException, arguments: Sequence[str]) -> tuple[str, int, s
             extra = "remote" if library in REMOTE else "extract"
             return f"this needs {library}: pip install 'gradstore[{extra}]'", 1, ""
         case MemoryError():
-            return "out of memory; a smaller --chunk-rows or --token-budget needs less", 1, ""
+            return f"out of memory{_smaller(arguments)}", 1, ""
         case OSError(errno=errno.ENOSPC):
             return f"no space left on the disk{_where(error)}; free some and run the command again", 1, ""
         case OSError():
@@ -158,9 +158,19 @@ def _library(error: ModuleNotFoundError) -> str:
     return (error.name or "").partition(".")[0]
 
 
+def _words(arguments: Sequence[str]) -> list[str]:
+    return [word for word in arguments if not word.startswith("-")]
+
+
+def _smaller(arguments: Sequence[str]) -> str:
+    """Return what makes a command hold less, for commands that have such an option."""
+    options = SMALLER.get(next(iter(_words(arguments)), ""))
+    return f"; a smaller {options} needs less" if options else ""
+
+
 def _resume(arguments: Sequence[str]) -> str:
     """Return the line that goes on with what was interrupted, for commands that can."""
-    words = [word for word in arguments if not word.startswith("-")]
+    words = _words(arguments)
     if not any(words[: len(command)] == command for command in RESUMABLE):
         return ""
     return f"To continue: gradstore {shlex.join(_without_secrets(arguments))}"

@@ -64,7 +64,7 @@ def extract(
         Attributes of `Settings` by name: ``parameters``, ``projection``, ``dim``, ``seed``, ``encoding``,
         ``chunk_rows``, ``token_budget``, ``max_length``, ``base``, ``init_lora``, ``lora_r``, ``lora_alpha``,
         ``target_modules``, ``quantize``, ``trust_remote_code``, ``gradient_checkpointing``, ``chat_template``,
-        ``fmt``, ``device``, ``dtype``, ``embed_rows``, ``embed_adapter``, ``part``, ``strict``.
+        ``fmt``, ``device``, ``dtype``, ``embed_rows``, ``embed_adapter``, ``part``, ``strict``, ``license``.
 
     Returns
     -------

@@ -7,11 +7,16 @@ import json
 import logging
 import os
 import pty
+import re
 import subprocess
 import sys
+import tomllib
+from importlib import import_module
 from pathlib import Path
 
+import click
 import pytest
+from gradstore_cli.main import EXTRA, REMOTE, cli, explain
 
 from gradstore import errors
 
@@ -104,6 +109,24 @@ def test_missing_torch_names_the_extra(run, raising) -> None:
     assert "pip install 'gradstore[extract]'" in run("env").stderr
 
 
+def test_only_what_the_extra_brings_is_said_to_come_with_it() -> None:
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    plain = {re.split(r"[<>=!~ ]", each)[0].replace("-", "_") for each in project["dependencies"]}
+    assert plain.isdisjoint({*EXTRA, *REMOTE})
+
+
+@pytest.mark.parametrize(
+    ("command", "advice"),
+    [("extract", "a smaller --chunk-rows or --token-budget"), ("select", "a smaller --memory"), ("env", "")],
+)
+def test_a_lack_of_memory_names_only_options_that_the_command_has(command: str, advice: str) -> None:
+    line, code, _ = explain(MemoryError(), ["--debug", command, "grads.zarr"])
+    assert line == ("out of memory" + (f"; {advice} needs less" if advice else ""))
+    assert code == 1
+    known = {option for each in cli.get_command(click.Context(cli), command).params for option in each.opts}
+    assert set(re.findall(r"--[a-z-]+", advice)) <= known
+
+
 def test_a_full_disk_is_named_with_its_path(run, raising) -> None:
     raising(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "grads.zarr"))
     assert "grads.zarr" in run("env").stderr
@@ -159,16 +182,21 @@ def test_interrupted_extract_prints_the_line_that_resumes(run, monkeypatch: pyte
     )
 
 
-def test_an_interrupted_merge_prints_the_line_that_resumes(run, monkeypatch: pytest.MonkeyPatch) -> None:
-    from gradstore_cli.commands.store import merge
-
+@pytest.mark.parametrize(
+    ("command", "options"), [("merge", ()), ("convert", ("--to", "int4")), ("push", ()), ("pull", ())]
+)
+def test_an_interrupted_copy_prints_the_line_that_resumes(
+    run, monkeypatch: pytest.MonkeyPatch, command: str, options: tuple[str, ...]
+) -> None:
     def interrupt(**_options: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(merge.command, "callback", interrupt)
-    result = run("store", "merge", "grads.zarr", "part 1.zarr")
+    module = import_module(f"gradstore_cli.commands.store.{command}")
+    monkeypatch.setattr(module.command, "callback", interrupt)
+    result = run("store", command, "grads.zarr", "part 1.zarr", *options)
     assert result.exit_code == 130
-    assert result.stderr.splitlines()[-1] == "To continue: gradstore store merge grads.zarr 'part 1.zarr'"
+    line = " ".join(("To continue: gradstore store", command, "grads.zarr 'part 1.zarr'", *options))
+    assert result.stderr.splitlines()[-1] == line
 
 
 def test_a_file_that_ends_too_early_is_no_interruption(run, raising) -> None:

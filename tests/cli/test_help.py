@@ -9,7 +9,7 @@ import click
 import pytest
 from click.testing import CliRunner
 from gradstore_cli import options
-from gradstore_cli.main import COMMANDS, cli
+from gradstore_cli.main import COMMANDS, RESUMABLE, cli
 
 HELP = "import sys; sys.argv = ['gradstore', '--help']; from gradstore_cli.main import main\n"
 
@@ -45,6 +45,12 @@ def test_every_command_has_help_that_fits_a_line_and_an_example(named: tuple[str
     assert result.stdout.startswith(f"Usage: gradstore {name}".rstrip())
     assert not name or not command.get_short_help_str(66).endswith("...")
     assert examples(command)
+
+
+def test_commands_that_promise_to_continue_print_the_line_that_does(named: tuple[str, click.Command]) -> None:
+    name, command = named
+    promised = "same command line continues" in " ".join((command.help or "").split())
+    assert promised == (name.split() in RESUMABLE)
 
 
 def test_every_example_in_help_parses(

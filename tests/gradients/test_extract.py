@@ -14,6 +14,7 @@ import torch
 import gradstore
 from gradstore.errors import CheckpointError, DataError, GradstoreError, IncompatibleError, UsageError
 from gradstore.gradients import plan, show
+from gradstore.gradients.settings import Options
 
 SMALL: dict[str, Any] = {"dim": 256, "chunk_rows": 16, "token_budget": 128, "encoding": "exact"}
 
@@ -237,3 +238,8 @@ def test_show_marks_the_learned_tokens(pool: dict[str, Any]) -> None:
     texts = show(pool["store"], checkpoints=pool["checkpoints"], data=pool["data"], count=2)
     assert len(texts) == 2
     assert all("⟦" in text for text in texts)
+
+
+def test_every_setting_is_named_where_users_read() -> None:
+    text = gradstore.extract.__doc__ or ""
+    assert [name for name in Options.__annotations__ if f"``{name}``" not in text] == []
