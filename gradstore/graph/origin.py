@@ -49,12 +49,16 @@ def stale(store: Store, attributes: Mapping[str, Any]) -> list[str]:
 def rebuild_command(store: Store, name: str, attributes: Mapping[str, Any]) -> str:
     """The command that builds a graph of the same data sets, checkpoints and directions again."""
     directions, words = attributes["directions"], ["gradstore", "graph", store.location]
+    own = [{directions[name] for name in attributes[kind]} for kind in ("train", "targets")]
+    one = [
+        list(found) if len(found) == 1 else [] for found in own
+    ]  # several are those that `graph` takes by itself
     for option, names in (
         ("--train", attributes["train"]),
         ("--target", attributes["targets"]),
         ("--checkpoint", attributes["checkpoints"]),
-        ("--direction", sorted({directions[n] for n in attributes["train"]})[:1]),
-        ("--target-direction", sorted({directions[n] for n in attributes["targets"]})[:1]),
+        ("--direction", one[0]),
+        ("--target-direction", one[1]),
     ):
         words += [word for value in names for word in (option, value)]
     words += [f"--{attributes['method']}", "-m", str(attributes["neighbours"])]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from gradstore.registry import unknown_name
 if TYPE_CHECKING:
     from gradstore.store import Store
 
-__all__ = ["checkpoint_weights", "common_checkpoints", "default_sets", "open_nodes"]
+__all__ = ["checkpoint_weights", "common_checkpoints", "default_sets", "nodes_as_recorded", "open_nodes"]
 
 
 def open_nodes(
@@ -65,6 +65,30 @@ def open_nodes(
         return Part.of([store.dataset(name, key) for key in keys], chosen, target=target)
 
     parts = [part(name, target=False) for name in train] + [part(name, target=True) for name in targets]
+    return Nodes(parts, checkpoint_weights(store, keys))
+
+
+def nodes_as_recorded(store: Store, record: Mapping[str, Any]) -> Nodes:
+    """Nodes of the data sets that something was made of: each in the direction that was used of it.
+
+    Parameters
+    ----------
+    store : Store
+    record : Mapping
+        Attributes of a graph or a selection: ``train``, ``directions`` and ``checkpoints``.
+
+    Raises
+    ------
+    StoreNotFoundError, UsageError
+        If one of them is not there any more.
+    """
+    train, directions = list(record["train"]), record["directions"]
+    names = [*train, *(name for name in directions if name not in train)]
+    keys = common_checkpoints(store, names, record["checkpoints"])
+    parts = [
+        Part.of([store.dataset(name, key) for key in keys], directions[name], target=name not in train)
+        for name in names
+    ]
     return Nodes(parts, checkpoint_weights(store, keys))
 
 

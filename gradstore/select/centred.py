@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import numpy as np
 import numpy.typing as npt
 
 from gradstore.graph.nodes import Nodes
@@ -15,6 +14,8 @@ __all__ = ["Centred"]
 
 class Centred:
     """Unit rows less a mean, normalised again; `gradstore.graph.vectors.Vectors`.
+
+    Each checkpoint's part for itself, so that it keeps its weight however much of it was shared.
 
     Parameters
     ----------
@@ -45,5 +46,4 @@ class Centred:
 
     def _centre(self, block: Float) -> Float:
         block -= self._mean
-        block /= np.maximum(np.linalg.norm(block, axis=1, keepdims=True), np.float32(1e-12))
-        return block
+        return self._nodes.unit(block)

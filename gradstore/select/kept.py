@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from gradstore.errors import IncompatibleError, StoreNotFoundError
 from gradstore.graph.nodes import Nodes
-from gradstore.graph.sets import open_nodes
+from gradstore.graph.sets import nodes_as_recorded
 
 if TYPE_CHECKING:
     from gradstore.select.picked import Picked
@@ -104,17 +104,7 @@ class Kept:
         IncompatibleError
             If the store's rows are no longer those that were chosen from.
         """
-        directions = self.config["directions"]
-        train = list(self.config["train"])
-        aims = [name for name in directions if name not in train]
-        both = open_nodes(
-            store,
-            train=train,
-            targets=aims,
-            checkpoints=self.config["checkpoints"],
-            direction=directions[train[0]],
-            target_direction=directions[aims[0]] if aims else None,
-        )
+        both = nodes_as_recorded(store, self.config)
         for part in both.parts:
             for dataset in part.datasets:
                 known = self.config["digests"].get(f"{dataset.checkpoint}/{dataset.name}")

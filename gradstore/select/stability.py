@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from gradstore.errors import UsageError
 from gradstore.graph.graph import EXACT
 from gradstore.progress import Progress, silent
 from gradstore.select.altered import altered, encoded_as, folded_to
@@ -44,7 +45,8 @@ def stability(
 
     Seeds other than the recorded one; each checkpoint alone, if there are several; coarser encodings than the stored
     one; and rows folded to a half, a quarter and an eighth of their numbers (`gradstore.select.altered.folded_to`).
-    A graph is that of the rows as they are, so neighbours of changed ones are computed where they are needed.
+    A graph is that of the rows as they are, so neighbours of changed ones are computed where they are needed; a choice
+    that walked on a stored graph is made again without it first, and the changed rows are compared with that one.
 
     Parameters
     ----------
@@ -58,8 +60,10 @@ def stability(
     Returns
     -------
     list of dict
-        JSON values: ``varied`` and ``value``; ``rows`` chosen, ``common`` ones, their ``jaccard`` index, and
-        ``score_correlation`` (Spearman, of the candidates of both; None where they have no scores).
+        JSON values: ``varied`` (``graph`` where computing neighbours alone changes the choice) and ``value``; ``rows``
+        chosen, ``common`` ones, their ``jaccard`` index, and ``score_correlation`` (Spearman, of the candidates of
+        both; None where they have no scores). ``refused`` and nothing else where the selector cannot do with one
+        checkpoint.
 
     Raises
     ------
@@ -69,11 +73,24 @@ def stability(
     nodes, _ = kept.nodes(store)  # refuses other rows
     known = {**select_arguments(kept.config), **options}
     variations = list(_variations(store, kept, nodes))
+    found: list[dict[str, Any]] = []
+    computed = kept  # the choice, had its neighbours been computed
+    if kept.config["graph"] in store.graphs:
+        picked = select(store, **{**known, "graph": EXACT}, keep=False)
+        computed, likeness = Kept.of(picked), _likeness(kept, picked)
+        if likeness["jaccard"] < 1:
+            found.append({"varied": "graph", "value": EXACT, **likeness})
     with progress(len(variations), "choices", "varying") as bar:
-        found = []
         for each in variations:
-            picked = select(each.store, **{**known, **each.changes}, keep=False)
-            found.append({"varied": each.varied, "value": each.value, **_likeness(kept, picked)})
+            line: dict[str, Any] = {"varied": each.varied, "value": each.value}
+            try:
+                picked = select(each.store, **{**known, **each.changes}, keep=False)
+                line |= _likeness(computed if "graph" in each.changes else kept, picked)
+            except UsageError as error:
+                if each.varied != "checkpoint":
+                    raise
+                line["refused"] = str(error)
+            found.append(line)
             bar.update(1)
     return found
 

@@ -125,6 +125,24 @@ def test_centring_removes_the_mean_of_the_unit_rows() -> None:
     np.testing.assert_allclose(context.centred().take([5, 2]), rows[[5, 2]], atol=1e-6)
 
 
+def test_centring_leaves_each_checkpoint_its_weight() -> None:
+    """The shared part of one checkpoint is large: without it there is as much left of that one as of the other."""
+    rng = np.random.default_rng(0)
+    shared, rows, aim = (
+        9 * rng.standard_normal(12),
+        rng.standard_normal((2, 40, 12)),
+        rng.standard_normal((2, 3, 12)),
+    )
+    sets = [rows[0] + shared, rows[1]]
+    context = context_of(sets, [aim[0], aim[1]], [0.3, 0.7])
+    expected = []
+    for part, weight in zip(sets, (0.3, 0.7), strict=True):
+        unit = part / np.linalg.norm(part, axis=1, keepdims=True)
+        unit -= unit.mean(axis=0)
+        expected.append(unit / np.linalg.norm(unit, axis=1, keepdims=True) * weight**0.5)
+    np.testing.assert_allclose(context.centred().vectors(), np.concatenate(expected, axis=1), atol=1e-5)
+
+
 def test_stratified_choice_keeps_the_shares_of_the_sources() -> None:
     context = tiny_context()
     chosen = Random(stratified=True).select(context, 20)

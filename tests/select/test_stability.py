@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
+from gradstore_cli.main import cli
 
 import gradstore
 from gradstore.errors import IncompatibleError, UsageError
+from gradstore.graph.origin import rebuild_command
 from gradstore.interchange import import_arrays
 from gradstore.select import stability
 from gradstore.select.altered import altered, folded_to
@@ -100,3 +104,51 @@ def test_rows_that_have_changed_are_refused(place: Path) -> None:
     kept.config["digests"].update(digests)  # type: ignore[attr-defined]
     with pytest.raises(IncompatibleError, match="has changed"):
         stability(store, kept)
+
+
+def test_what_computing_neighbours_changes_is_not_blamed_on_the_encoding(place: Path, tmp_path: Path) -> None:
+    mine = Path(shutil.copytree(place, tmp_path / "s.zarr"))
+    gradstore.build_graph(mine, neighbours=4, method="exact")
+    gradstore.select(mine, selector="d2", target="aim", budget=40, name="d2")
+    found = {
+        each["varied"] + each["value"]: each
+        for each in stability(open_store(mine), load_kept(open_store(mine), "d2"))
+    }
+    assert found["graphexact"]["jaccard"] < 0.9
+    assert found["encodinghalf"]["jaccard"] > 0.9
+    assert [each for each in found.values() if each["varied"] == "graph"] == [found["graphexact"]]
+
+
+def test_a_checkpoint_with_which_alone_nothing_can_be_chosen_hinders_no_other_variation(
+    place: Path, tmp_path: Path
+) -> None:
+    mine = Path(shutil.copytree(place, tmp_path / "s.zarr"))
+    gradstore.select(mine, selector="gsnr", budget=40, name="gsnr")
+    found = stability(open_store(mine), load_kept(open_store(mine), "gsnr"))
+    assert [each["value"] for each in found if "only one" in each.get("refused", "")] == ["one", "two"]
+    assert {each["varied"] for each in found if "refused" not in each} == {"seed", "encoding", "k"}
+    result = CliRunner().invoke(cli, ["compare", str(mine), "gsnr", "--stability"])
+    assert result.exit_code == 0, result.output
+    assert "not possible" in result.stdout
+
+
+def test_train_sets_of_different_directions_are_opened_each_in_its_own(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for name, direction in (("p1", "adam"), ("p2", "sgd"), ("aim", "sgd")):
+        import_arrays(
+            tmp_path / "s",
+            name=name,
+            direction=direction,
+            gradients=rng.standard_normal((9, 6)),
+            target=name == "aim",
+        )
+    gradstore.select(tmp_path / "s", selector="less", target="aim", budget=4, name="less")
+    store = open_store(tmp_path / "s")
+    nodes, _ = load_kept(store, "less").nodes(store)
+    assert [part.direction for part in nodes.parts] == ["adam", "sgd"]
+    assert len(stability(store, load_kept(store, "less"))) > 3
+    graph = gradstore.build_graph(tmp_path / "s", neighbours=3)
+    words = rebuild_command(open_store(tmp_path / "s"), "default", graph.attributes).split()
+    assert "--direction" not in words
+    assert words[words.index("--target-direction") + 1] == "sgd"
+    assert CliRunner().invoke(cli, words[1:]).exit_code == 0

@@ -116,18 +116,23 @@ def _stability(name: str, lines: list[dict[str, Any]]) -> str:
     header = (f"{name}, with", "", "rows", "common rows", "Jaccard", "score corr.")
     cells = [
         (
-            {"seed": "another seed", "checkpoint": "one checkpoint", "k": "fewer dimensions"}.get(
-                each["varied"], each["varied"]
-            ),
+            {
+                "seed": "another seed",
+                "checkpoint": "one checkpoint",
+                "k": "fewer dimensions",
+                "graph": "computed neighbours",
+            }.get(each["varied"], each["varied"]),
             each["value"],
-            console.count(each["rows"]),
-            console.count(each["common"]),
-            f"{each['jaccard']:.3f}",
-            _or_dash(each["score_correlation"]),
+            *(("not possible", "-", "-", "-") if "refused" in each else _shared(each)),
         )
         for each in lines
     ]
     return console.table(header, cells, right=header[2:])
+
+
+def _shared(line: dict[str, Any]) -> tuple[str, ...]:
+    counts = (console.count(line["rows"]), console.count(line["common"]))
+    return (*counts, f"{line['jaccard']:.3f}", _or_dash(line["score_correlation"]))
 
 
 def _or_dash(value: float | None) -> str:
