@@ -44,6 +44,7 @@ def load_adapter(checkpoint: CheckpointFolder, model: nn.Module, base: str) -> n
         except (ValueError, RuntimeError, TypeError, KeyError, OSError) as error:
             raise CheckpointError(f"{where}: the adapter cannot be loaded: {first_line(error)}") from error
     _check_complete(shapes, loaded, where)
+    _check_finite(loaded, where)
     adapted: nn.Module = loaded
     return adapted
 
@@ -106,6 +107,15 @@ def _resize_vocabulary(shapes: Shapes, model: nn.Module) -> None:
     stored = shapes.get(f"base_model.model.{path}.weight")
     if stored is not None and stored[0] != embeddings.weight.shape[0]:
         model.resize_token_embeddings(stored[0], mean_resizing=False)  # type: ignore[operator]
+
+
+def _check_finite(loaded: nn.Module, where: str) -> None:
+    for name, parameter in loaded.named_parameters():
+        if parameter.requires_grad and not torch.isfinite(parameter).all():
+            raise CheckpointError(
+                f"{where}: {public_name(name)} holds numbers that are not finite: the training has diverged; use an"
+                " earlier checkpoint"
+            )
 
 
 def _check_complete(shapes: Shapes, loaded: nn.Module, where: str) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Unpack
 
 from gradstore.data import load_rows
+from gradstore.errors import DataError
 from gradstore.gradients.kept import jobs_of
 from gradstore.gradients.report import ExtractReport
 from gradstore.gradients.run import CheckpointRun
@@ -74,7 +75,7 @@ def extract(
     Raises
     ------
     DataError, CheckpointError, UsageError
-        If the input is not what it should be; the message says where and what to do.
+        If the input is not what it should be, or no row has a gradient; the message says where and what to do.
     IncompatibleError
         If the store holds rows of another model, template or projection under the same checkpoint name.
     """
@@ -92,4 +93,17 @@ def extract(
                 run = CheckpointRun(store, folder, file, its, share, spool, progress, log)
                 reports.extend(run.extract(*segment) for segment in segments(store, run.key, job.name, file))
     write_card(open_store(store))
+    for report in reports:
+        _check_worth(report, store)
     return reports
+
+
+def _check_worth(report: ExtractReport, store: str | Path) -> None:
+    """Refuse a finished data set of which no row can be used."""
+    if report.sealed and not report.valid:
+        place = f"{report.checkpoint}/{report.name}"
+        reasons = "; ".join(f"{count} rows: {reason}" for reason, count in report.invalid.items())
+        raise DataError(
+            f"{store}: no row of {place} has a gradient ({reasons}); has the training diverged? Remove it with"
+            f" `gradstore store rm {store} {place}`"
+        )

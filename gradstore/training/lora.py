@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -15,6 +16,7 @@ from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArgu
 from gradstore.checkpoint import base
 from gradstore.checkpoint.linears import check_target_modules
 from gradstore.checkpoint.quiet import quiet
+from gradstore.errors import GradstoreError
 from gradstore.progress import Bar, Progress, silent
 from gradstore.records import Example
 
@@ -120,13 +122,23 @@ def fitting_micro_batch(batch_size: int, longest: int) -> int:
 
 
 class _Steps(TrainerCallback):  # type: ignore[misc]
-    """Counts optimizer steps on the caller's bar."""
+    """Counts optimizer steps on the caller's bar, and stops a training that has diverged before it is saved."""
 
     def __init__(self, bar: Bar) -> None:
         self.bar = bar
 
     def on_step_end(self, *_: Any, **__: Any) -> None:
         self.bar.update(1)
+
+    def on_log(
+        self, _args: Any, state: Any, _control: Any, logs: dict[str, Any] | None = None, **_: Any
+    ) -> None:
+        for name in ("loss", "grad_norm"):
+            value = float((logs or {}).get(name, 0.0))
+            if not math.isfinite(value):
+                raise GradstoreError(
+                    f"the training diverged: {name} is {value} at step {state.global_step}; use a smaller `--lr`"
+                )
 
 
 def _arguments(folder: Path, recipe: Recipe, micro: int, steps: int) -> TrainingArguments:
@@ -145,6 +157,7 @@ def _arguments(folder: Path, recipe: Recipe, micro: int, steps: int) -> Training
         save_strategy="epoch",
         logging_steps=1,  # LESS weighs a checkpoint by its epoch's mean learning rate, read from this log
         logging_first_step=True,
+        logging_nan_inf_filter=False,  # which would tell a loss of 0 instead
         seed=recipe.seed,
         bf16=_has_bfloat16(),
         use_cpu=not gpu,

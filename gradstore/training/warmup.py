@@ -88,6 +88,8 @@ def warmup(
         If the model cannot be loaded, has no tokenizer, or lacks a target module.
     DataError
         If the rows cannot be read, or none of the chosen ones has a learned token.
+    GradstoreError
+        If the training diverges.
     """
     recipe = Recipe(
         epochs=epochs,

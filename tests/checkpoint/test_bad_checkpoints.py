@@ -84,3 +84,15 @@ def test_damaged_adapter_is_named(copy: Path) -> None:
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(CheckpointError, match="damaged"):
         load_model(find_checkpoints(copy)[0])
+
+
+def test_an_adapter_of_a_training_that_diverged_is_refused(copy: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    path = copy / "adapter_model.safetensors"
+    tensors = load_file(path)
+    name = next(name for name in tensors if "lora_B" in name)
+    tensors[name][0, 0] = float("nan")
+    save_file(tensors, path)
+    with pytest.raises(CheckpointError, match=r"lora_B.* not finite: the training has diverged"):
+        load_model(find_checkpoints(copy)[0])

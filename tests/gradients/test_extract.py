@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 import gradstore
 from gradstore.errors import CheckpointError, DataError, GradstoreError, IncompatibleError, UsageError
@@ -37,6 +38,27 @@ def test_rows_are_stored_in_order_with_their_columns(pool: dict[str, Any], token
     assert stored.tokens.tolist() == [len(row["input_ids"]) for row in given]
     assert stored.records([3, 1]) == [given[3], given[1]]
     assert (report.rows, report.valid, report.computed_chunks) == (60, 59, 4)
+
+
+def test_rows_none_of_which_has_a_gradient_are_an_error(
+    pool: dict[str, Any], tiny_run: Path, tmp_path: Path
+) -> None:
+    base = Path(shutil.copytree(tiny_run / "base", tmp_path / "base"))
+    tensors = load_file(base / "model.safetensors")
+    tensors["model.norm.weight"][:] = float("nan")
+    save_file(tensors, base / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(
+        DataError, match=r"no row of checkpoint-8/pool has a gradient \(.*non-finite.*store rm"
+    ):
+        gradstore.extract(**pool, name="pool", base=str(base))
+
+
+def test_a_single_checkpoint_and_direction_need_no_list(pool: dict[str, Any], tiny_run: Path) -> None:
+    (report,) = gradstore.extract(
+        **pool | {"checkpoints": tiny_run / "run" / "checkpoint-8"}, name="pool", directions="sgd"
+    )
+    assert report.directions == ("sgd",)
+    assert gradstore.build_graph(pool["store"], train="pool", targets=[], checkpoints="checkpoint-8")
 
 
 def test_row_without_a_learned_token_is_kept_as_invalid_with_its_reason(pool: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from gradstore.demo.model import make_model
 from gradstore.demo.skills import instruction_set, write_rows
-from gradstore.errors import CheckpointError, DataError, UsageError
+from gradstore.errors import CheckpointError, DataError, GradstoreError, UsageError
 from gradstore.training import warmup
 from gradstore.training.lora import fitting_micro_batch, pad
 
@@ -208,6 +208,16 @@ def test_a_run_folder_that_holds_checkpoints_is_refused_by_name(
     with pytest.raises(UsageError, match="holds checkpoints already") as caught:
         warmup(model=model, data=data, out=run[0].parent)
     assert str(run[0].parent) in str(caught.value)
+
+
+def test_a_training_that_diverges_is_an_error_and_leaves_no_checkpoint(
+    model: Path, data: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(
+        GradstoreError, match=r"diverged: (loss|grad_norm) is nan at step \d+; use a smaller `--lr`"
+    ):
+        warmup(model=model, data=data, out=tmp_path / "run", **SMALL | {"lr": 1e12, "epochs": 3})
+    assert not list(tmp_path.glob("run/checkpoint-*"))
 
 
 def test_a_missing_model_folder_is_named(data: Path, tmp_path: Path) -> None:
