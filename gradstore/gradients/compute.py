@@ -187,7 +187,7 @@ class ChunkComputer:
         batch = _Batch(losses, defects, rows)
         overflowed = np.flatnonzero(~finite & np.isfinite(losses))
         if len(overflowed) and scale > 1:  # these rows alone: a row must not depend on others
-            again = [examples[i] for i in overflowed]
+            again = [examples[int(i)] for i in overflowed]
             batch.replace(overflowed, self._run(again, directions, scale / SCALE_STEP))
         return batch
 
