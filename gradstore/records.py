@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +20,6 @@ __all__ = [
     "CheckpointIdentity",
     "Example",
     "GradientBlock",
-    "GradientSink",
     "ProjectionSpec",
     "Row",
     "Selection",
@@ -305,27 +304,6 @@ class GradientBlock:
     truncated: npt.NDArray[np.bool_]
     contents: npt.NDArray[np.uint8]
     gradients: Mapping[str, npt.NDArray[np.float32]]
-
-
-class GradientSink(Protocol):
-    """Where extraction puts its chunks: the store's writer, or memory."""
-
-    chunks: Sequence[range]
-    """Rows of each chunk: the unit of work, of writing and of resume."""
-
-    def missing(self) -> list[int]:
-        """Chunks that are not finished yet."""
-
-    def write(self, chunk: int, block: GradientBlock) -> None:
-        """Make one chunk durable.
-
-        Parameters
-        ----------
-        chunk : int
-            Its number.
-        block : GradientBlock
-            Its rows.
-        """
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,14 +11,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Unpack
 
-import numpy as np
-
 from gradstore.data import load_rows
 from gradstore.data import show as show_example
 from gradstore.gradients.batches import token_batches
 from gradstore.gradients.compute import ChunkComputer, Prepared
 from gradstore.gradients.engine import GradientEngine
 from gradstore.gradients.kept import jobs_of
+from gradstore.gradients.projection import total_size
 from gradstore.gradients.segments import segments
 from gradstore.gradients.session import Session, checkpoint_key, open_session
 from gradstore.gradients.settings import Options, Settings
@@ -199,7 +198,7 @@ def _plan_one(
         truncated=census.truncated,
         duplicates=file.duplicates,
         invalid=dict(census.invalid),
-        trained_parameters=sum(int(np.prod(shape)) for _, shape in session.identity.parameters),
+        trained_parameters=total_size(session.identity.parameters),
         unattributed=session.loaded.unattributed,
         batch_rows=len(learnable) / max(1, len(batches)),
         chunks_total=size.chunks,

@@ -18,7 +18,7 @@ from gradstore.errors import UsageError
 from gradstore.records import PROJECTIONS, ProjectionSpec
 from gradstore.registry import unknown_name
 
-__all__ = ["Projector", "make_projector"]
+__all__ = ["Projector", "make_projector", "total_size"]
 
 Parameters = Sequence[tuple[str, tuple[int, ...]]]
 

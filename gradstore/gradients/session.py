@@ -7,8 +7,6 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-import numpy as np
-
 from gradstore.checkpoint import (
     CheckpointFolder,
     FactoredMoments,
@@ -22,7 +20,7 @@ from gradstore.checkpoint import (
 from gradstore.gradients.compute import EMBEDDING
 from gradstore.gradients.directions import needs_moments, prepare_directions
 from gradstore.gradients.kron import KroneckerForm, SideScales, preconditioner
-from gradstore.gradients.projection import Parameters, make_projector
+from gradstore.gradients.projection import Parameters, make_projector, total_size
 from gradstore.gradients.rows import Exact, Kronecker, RowMaker
 from gradstore.gradients.settings import Settings
 from gradstore.gradients.tokens import Tokens
@@ -143,7 +141,7 @@ def open_session(folder: CheckpointFolder, tokens: Tokens, job: Settings) -> Ses
         weight=folder.weight,
         lora=_public_lora(loaded.lora),
         parameters=layers,
-        projection=job.projection_spec(sum(int(np.prod(shape)) for _, shape in layers)),
+        projection=job.projection_spec(total_size(layers)),
     )
     return Session(folder, loaded, identity, job)
 

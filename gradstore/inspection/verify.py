@@ -10,7 +10,7 @@ from gradstore.storage import Location
 from gradstore.store.manifest import read_manifest
 from gradstore.store.store import Store, open_store
 
-__all__ = ["Problem", "inspect", "verify"]
+__all__ = ["inspect", "verify"]
 
 
 def verify(path: Location, *, progress: Progress = silent) -> list[Problem]:
@@ -43,8 +43,9 @@ def verify(path: Location, *, progress: Progress = silent) -> list[Problem]:
 
 def inspect(store: Store, progress: Progress) -> Inspection:
     """One pass over a store."""
-    with progress(_bytes(store), "bytes", "verify") as bar:
-        found = Inspection(store, bar)
+    total = _bytes(store)
+    with progress(total, "bytes", "verify") as bar:
+        found = Inspection(store, bar, total)
         found.run()
     return found
 

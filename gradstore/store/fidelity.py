@@ -23,12 +23,12 @@ def spearman(true: npt.NDArray[Any], kept: npt.NDArray[Any]) -> float | None:
     return float(true @ kept / spread) if spread else None
 
 
-def top_share(true: npt.NDArray[Any], kept: npt.NDArray[Any], hundredths: int = 1) -> float:
-    """Share of the best scores, 1 % of them unless told, that is among the best of `kept` too.
+def top_share(true: npt.NDArray[Any], kept: npt.NDArray[Any]) -> float:
+    """Share of the best 1 % of the scores that is among the best of `kept` too.
 
     At least one counts as the best; of equal scores the first do.
     """
-    count = max(1, -(-len(true) * hundredths // 100))
+    count = max(1, -(-len(true) // 100))
     best, found = (np.argsort(-scores, kind="stable")[:count] for scores in (true, kept))
     return len(np.intersect1d(best, found)) / count
 

@@ -29,7 +29,7 @@ __all__ = ["DatasetWriter"]
 
 
 class DatasetWriter:
-    """Writes one data set; a `GradientSink` and a context manager. Made by `DatasetWriter.open`.
+    """Writes one data set; a context manager. Made by `DatasetWriter.open`.
 
     Any number of processes may have one open for the same data set, for the same directions or for others. A chunk is
     written by the process that has claimed it.

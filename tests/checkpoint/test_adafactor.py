@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from gradstore.checkpoint import find_checkpoints, load_factored_moments, load_model, load_moments
+from gradstore.checkpoint.optimizer.moments import BETAS, EPS
 from gradstore.errors import CheckpointError
 
 Train = Callable[..., Any]
@@ -45,7 +46,7 @@ def test_adafactor_has_a_second_moment_of_rank_one_and_no_first(
         assert torch.allclose(second * row.mean(), torch.outer(row, column), rtol=1e-4)
     with pytest.raises(CheckpointError, match=r"no first moment.*Adafactor.*--direction precond"):
         moments.first[loaded.parameters[0][0]]
-    assert moments.assumed == ("betas", "eps")
+    assert (moments.betas, moments.eps) == (BETAS, EPS)
 
 
 def test_adafactor_with_momentum_has_both(trained: Train) -> None:

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from gradstore.checkpoint import find_checkpoints, load_model, load_moments
+from gradstore.checkpoint.optimizer.moments import BETAS, EPS
 from gradstore.errors import CheckpointError, IncompatibleError
 
 Train = Callable[..., Any]
@@ -53,7 +54,7 @@ def test_what_deepspeeds_converter_writes_is_read(stage: int, trained: Train) ->
         assert torch.equal(moments.first[name], made.state(theirs)["exp_avg"])
         assert torch.equal(moments.second[name], made.state(theirs)["exp_avg_sq"])
     assert moments.step == 3
-    assert moments.assumed == ("betas", "eps")
+    assert (moments.betas, moments.eps) == (BETAS, EPS)
 
 
 def test_universal_checkpoint_of_another_model(copy: Copy) -> None:

@@ -36,9 +36,7 @@ class Moments:
         Updates made so far.
     betas : (float, float)
     eps : float
-        As read from the file; LESS's formula uses its own constants.
-    assumed : tuple of str
-        Which of ``betas`` and ``eps`` the file does not say, so that torch's defaults stand in for them.
+        As read from the file, where it says them, else torch's defaults; LESS's formula uses its own constants.
     """
 
     first: Mapping[str, torch.Tensor]
@@ -46,7 +44,6 @@ class Moments:
     step: int
     betas: tuple[float, float]
     eps: float
-    assumed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,17 +85,12 @@ def load_moments(folder: Path, loaded: LoadedModel) -> Moments:
         return make()
 
     betas, eps = state.settings.get("betas"), state.settings.get("eps")
-    given = {
-        "betas": betas,
-        "eps": eps if isinstance(eps, float) else None,
-    }  # Adafactor's eps is another thing
     return Moments(
         first=_Made(slots, first),
         second=_Made(slots, lambda name: slots[name].second()),
         step=_step(folder, slots),
         betas=(float(betas[0]), float(betas[1])) if betas else BETAS,
-        eps=given["eps"] if given["eps"] is not None else EPS,
-        assumed=tuple(key for key, value in given.items() if value is None),
+        eps=eps if isinstance(eps, float) else EPS,  # Adafactor's is another thing
     )
 
 
