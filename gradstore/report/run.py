@@ -15,6 +15,7 @@ from gradstore.progress import Progress, silent
 from gradstore.report.gather import Gathered, gather
 from gradstore.report.numbers import composition, histogram, lengths, overlap, trace
 from gradstore.report.sample import Shown, choose
+from gradstore.select.output.earlier import check_folder
 from gradstore.select.output.files import new_file
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["report"]
 
+_MARK, _HEAD = b'<meta name="generator" content="gradstore ', 4096
+"""By what a page is known as ours, and the bytes at its beginning that hold it."""
 _NEEDED = {"page": ("bokeh", "igraph", "jinja2"), "pictures": ("igraph", "matplotlib")}
 
 
@@ -44,7 +47,7 @@ def report(
     ----------
     store : Store or path
     out : path, optional
-        The page, which takes the place of an earlier one; None for none.
+        The page, which takes the place of an earlier one and of nothing else; None for none.
     png : path, optional
         Folder for pictures; made if it is not there.
     selections : sequence of str, optional
@@ -73,7 +76,7 @@ def report(
     IncompatibleError
         If a graph or selection that was named is older than its rows.
     StoreWriteError
-        If something cannot be written.
+        If something cannot be written, or what is in the page's place is no report.
     """
     from gradstore.store import open_store
 
@@ -161,6 +164,18 @@ def _checked(out: str | Path) -> Path:
     place = Path(out)
     if place.is_dir():
         raise StoreWriteError(f"{place} is a folder: name a file for the page")
-    if not place.parent.is_dir():
-        raise StoreWriteError(f"{place} cannot be written: there is no folder {place.parent}")
+    check_folder(place)
+    if place.exists() and not _is_page(place):
+        raise StoreWriteError(
+            f"{place} is there already and is no earlier report: give another name, or remove it"
+        )
     return place
+
+
+def _is_page(place: Path) -> bool:
+    """Whether a file is a report: its head names what made it."""
+    try:
+        with place.open("rb") as file:
+            return _MARK in file.read(_HEAD)
+    except OSError:
+        return False

@@ -100,12 +100,13 @@ class Picked:
         data: Mapping[str, Mapping[str, Any]] | None = None,
         fmt: str | None = None,
     ) -> None:
-        """Write the original rows, in pick order.
+        """Write the original rows, in pick order, and beside them the record that repeats the choice.
 
         Parameters
         ----------
         path : path
-            Appears only when it is complete.
+            Appears only when it is complete. What is there already is replaced only if it is an earlier choice with
+            its record.
         data : Mapping from id to row, optional
             Original rows, for stores that do not hold them.
         fmt : str, optional
@@ -118,8 +119,10 @@ class Picked:
         DataError
             If the rows do not fit the format.
         StoreWriteError
-            If the file cannot be written.
+            If the file cannot be written, or is there already and no earlier choice.
         """
+        from gradstore.select.output.earlier import record_place
+        from gradstore.select.output.record import write_record
         from gradstore.select.output.rows import check_place, write_rows
 
         place = Path(path)
@@ -130,6 +133,7 @@ class Picked:
                 "the store does not hold the original rows; give the file they came from with --data"
             )
         write_rows(self, self._records(picks, data), place, chosen)
+        write_record(self, record_place(place))
 
     def _records(
         self, picks: list[int], data: Mapping[str, Mapping[str, Any]] | None

@@ -261,6 +261,16 @@ def test_names_that_are_not_there_and_places_that_cannot_be_written(
     assert not list(tmp_path.iterdir())
 
 
+def test_a_page_takes_the_place_of_a_page_alone(shown_store: Path, tmp_path: Path) -> None:
+    page, mine = tmp_path / "page.html", tmp_path / "ok.jsonl"
+    mine.write_text('{"text": "mine"}')
+    with pytest.raises(StoreWriteError, match="no earlier report"):
+        gradstore.report(shown_store, mine)
+    assert mine.read_text() == '{"text": "mine"}'
+    with_texts = gradstore.report(shown_store, page)["bytes"]
+    assert gradstore.report(shown_store, page, texts=False)["bytes"] < with_texts
+
+
 def test_a_store_on_a_web_server_is_shown_without_a_vector_being_read(
     shown_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

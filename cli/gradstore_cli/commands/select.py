@@ -210,7 +210,8 @@ def command(
       gradstore select grads.zarr --replay picked.selection.json -o again.jsonl
     """
     from gradstore.select import Limits, excluded_rows, select
-    from gradstore.select.output import read_record, replay, write_record, write_scores
+    from gradstore.select.output import read_record, replay, write_scores
+    from gradstore.select.output.earlier import scores_place
     from gradstore.select.output.record import select_arguments
     from gradstore.select.output.rows import check_place
     from gradstore.store import open_store
@@ -243,8 +244,7 @@ def command(
             picked = replay(opened, recorded, project=project, **rule, **running)
     chosen = set(picked.ids)
     picked.write(output, _records(data, chosen) if data else None, fmt)
-    write_record(picked, output.with_suffix(".selection.json"))
-    write_scores(picked, output.with_suffix(".scores.parquet"))
+    write_scores(picked, scores_place(output))
     reasons = _reasons(opened, picked, explain) if explain else []
     if as_json:
         found = {"output": output, "ids": picked.ids, "composition": picked.composition(), **picked.report()}

@@ -28,9 +28,9 @@ def record_of(picked: Picked) -> dict[str, Any]:
 
 
 def write_record(picked: Picked, path: Path) -> None:
-    """Write `record_of` as JSON."""
+    """Write `record_of` as JSON; a parameter that JSON does not know as text."""
     with new_file(path) as file:
-        file.write(json.dumps(record_of(picked), indent=1, ensure_ascii=False).encode() + b"\n")
+        file.write(json.dumps(record_of(picked), indent=1, ensure_ascii=False, default=str).encode() + b"\n")
 
 
 def read_record(path: str | Path) -> dict[str, Any]:

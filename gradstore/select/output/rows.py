@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gradstore.errors import DataError, StoreWriteError, UsageError, first_line
+from gradstore.select.output.earlier import check_folder, check_replaced
 from gradstore.select.output.files import new_file, new_folder
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def check_place(path: Path, fmt: str | None) -> str:
     UsageError
         If there is no such format, or the suffix tells none.
     StoreWriteError
-        If there is no folder to write to, or a folder where a new one is to be.
+        If the folder is not there or cannot be written, or something is in the place that is no earlier choice.
     """
     if fmt is not None and fmt not in FORMATS:
         raise UsageError(f"unknown format {fmt!r}; choose from: {', '.join(FORMATS)}")
@@ -48,10 +49,10 @@ def check_place(path: Path, fmt: str | None) -> str:
         raise UsageError(f"the suffix of {path} tells no format ({known}); name one with --format")
     if found == "datasets" and importlib.util.find_spec("datasets") is None:
         raise UsageError("a datasets folder needs the package datasets: pip install datasets")
-    if not path.parent.is_dir():
-        raise StoreWriteError(f"{path} cannot be written: there is no folder {path.parent}")
     if path.is_dir():
         raise StoreWriteError(f"{path} is a folder already; name a new one, or remove it first")
+    check_folder(path)
+    check_replaced(path, found)
     return found
 
 
