@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import uuid
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -110,6 +111,16 @@ def token_rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
             row = {"id": f"row-{number}", "dataset": "ab"[number % 2], "input_ids": tokens, "labels": labels}
             file.write(json.dumps(row) + "\n")
     return path
+
+
+@pytest.fixture(scope="session")
+def quick_command(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A PATH that begins with a `gradstore` which needs no time to start; see tests/forked.py."""
+    from tests.forked import commands
+
+    pytest.importorskip("torch")
+    with commands(tmp_path_factory.mktemp("bin")) as folder:
+        yield os.pathsep.join([str(folder), str(Path(sys.executable).parent), os.environ["PATH"]])
 
 
 @pytest.fixture(scope="session")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
+from gradstore_cli.main import cli
 
 import gradstore
 from gradstore.errors import IncompatibleError
@@ -26,10 +26,8 @@ def test_the_rebuild_command_builds_the_graph_that_the_selection_needs(
         gradstore.select(store, **wish)
     program, *arguments = shlex.split(str(caught.value).partition("build one for it: ")[2])
     assert program == "gradstore"
-    done = subprocess.run(
-        [Path(sys.executable).parent / program, *arguments], capture_output=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
+    done = CliRunner().invoke(cli, arguments)
+    assert done.exit_code == 0, done.output
     assert len(gradstore.select(store, **wish)) == 4
     graph = gradstore.load_graph(store)
     assert graph.neighbours.shape[1] == 5

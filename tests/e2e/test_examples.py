@@ -24,9 +24,8 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 def run(*command: object, folder: Path | None = None, **environment: object) -> str:
-    """Run a program as somebody does who has gradstore installed, and return what it printed."""
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    more = {"PATH": path, "OMP_NUM_THREADS": "1", **{name: str(value) for name, value in environment.items()}}
+    """Run a program and return what it printed."""
+    more = {"OMP_NUM_THREADS": "1", **{name: str(value) for name, value in environment.items()}}
     done = subprocess.run(
         list(map(str, command)),
         cwd=folder,
@@ -52,9 +51,14 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def quickstart(data: Path) -> Path:
+def quickstart(data: Path, quick_command: str) -> Path:
     """What quickstart.sh leaves in its folder."""
-    files = {"BASE": data / "base", "POOL": data / "pool.jsonl", "TARGET": data / "target.jsonl"}
+    files = {
+        "BASE": data / "base",
+        "POOL": data / "pool.jsonl",
+        "TARGET": data / "target.jsonl",
+        "PATH": quick_command,
+    }
     out = run(EXAMPLES / "quickstart" / "quickstart.sh", "qs", folder=data, **files)
     assert "qs/grads.zarr: ready" in out
     return data / "qs"
@@ -74,10 +78,12 @@ def test_the_quickstart_chooses_rows_of_the_pool(quickstart: Path, data: Path) -
     assert all(row in pool for row in picked)
 
 
-def test_compare_lays_five_selectors_side_by_side(quickstart: Path, tmp_path: Path) -> None:
+def test_compare_lays_five_selectors_side_by_side(
+    quickstart: Path, tmp_path: Path, quick_command: str
+) -> None:
     script = EXAMPLES / "compare_selectors" / "compare.sh"
-    shown = run(script, quickstart / "grads.zarr", "target", tmp_path, "random", "less", "low-loss")
-    for selector in ("random", "less", "low-loss"):
+    shown = run(script, quickstart / "grads.zarr", "target", tmp_path, PATH=quick_command)
+    for selector in ("random", "low-loss", "less", "round-robin", "g2is"):
         assert f"{selector}-target" in shown
         assert rows_of(tmp_path / f"{selector}.jsonl")
 
@@ -96,8 +102,12 @@ def test_the_notebook_runs_on_a_shared_store_and_leaves_it_as_it_is(
     assert {"try-g2is", "try-less", "try-random"} <= set(gradstore.open(tmp_path / "mine.zarr").selections)
 
 
-def test_rows_of_ones_own_keep_their_limits(data: Path, tmp_path: Path) -> None:
-    run(sys.executable, EXAMPLES / "own_dataset" / "own_dataset.py", data / "base", tmp_path)
+def test_rows_of_ones_own_keep_their_limits(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = EXAMPLES / "own_dataset" / "own_dataset.py"
+    monkeypatch.setattr(sys, "argv", list(map(str, (script, data / "base", tmp_path))))
+    runpy.run_path(str(script), run_name="__main__")
     picked, goal = rows_of(tmp_path / "picked.jsonl"), rows_of(tmp_path / "returns.jsonl")
     counts = Counter(row["dataset"] for row in picked)
     assert len(picked) == 20
@@ -109,15 +119,18 @@ def test_rows_of_ones_own_keep_their_limits(data: Path, tmp_path: Path) -> None:
     }
 
 
-def test_gradients_of_less_are_chosen_from_without_computing_anything(tmp_path: Path) -> None:
+def test_gradients_of_less_are_chosen_from_without_computing_anything(
+    tmp_path: Path, quick_command: str
+) -> None:
     runpy.run_path(str(EXAMPLES / "less_gradients" / "make_less.py"))["main"](tmp_path)
     files = (tmp_path / "grads", tmp_path / "pool.jsonl", tmp_path / "target.jsonl", tmp_path)
-    run(EXAMPLES / "less_gradients" / "import_less.sh", *files)
+    run(EXAMPLES / "less_gradients" / "import_less.sh", *files, PATH=quick_command)
     picked = rows_of(tmp_path / "picked.jsonl")
     assert Counter(row["dataset"] for row in picked) == {"algebra": 15}
     assert gradstore.open(tmp_path / "less.zarr").checkpoints == ("checkpoint-105", "checkpoint-211")
 
 
+@pytest.mark.long  # what a Trainer leaves is read everywhere: `warmup` is one
 def test_the_recipe_with_trl_trains_on_what_was_chosen(data: Path, tmp_path: Path) -> None:
     if find_spec("trl") is None:
         pytest.skip("needs TRL: pip install trl")
@@ -250,7 +263,9 @@ SCONTROL = """#!/usr/bin/env bash
 
 
 @pytest.fixture
-def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_run: Path, token_rows: Path) -> Path:
+def cluster(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_run: Path, token_rows: Path, quick_command: str
+) -> Path:
     """A folder with SLURM's commands on PATH, and the environment that the scripts ask for."""
     folder = tmp_path / "bin"
     folder.mkdir()
@@ -260,7 +275,7 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_run: Path, tok
     state = tmp_path / "cluster"
     state.mkdir()
     environment = {
-        "PATH": os.pathsep.join([str(folder), str(Path(sys.executable).parent), os.environ["PATH"]]),
+        "PATH": os.pathsep.join([str(folder), quick_command]),
         "CLUSTER": state,
         "STORE": tmp_path / "grads.zarr",
         "PARTS": tmp_path / "parts",
@@ -318,6 +333,7 @@ def test_slurm_tasks_of_which_one_is_pre_empted_give_the_store_of_one_process(
     assert len((cluster / "picked.jsonl").read_text().splitlines()) == 6
 
 
+@pytest.mark.long  # tests/gradients/test_identity.py extracts parts, tests/sharing/test_merge.py merges them
 def test_ray_tasks_give_the_store_of_one_process(
     tmp_path: Path, tiny_run: Path, token_rows: Path, whole: gradstore.Store
 ) -> None:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+import gradstore
+from gradstore.sharing import write_card
 from tests.files import contents
 
 BIN = Path(sys.executable).parent
@@ -28,13 +30,24 @@ def run(*command: object, **environment: str) -> str:
     return done.stderr
 
 
+def options(run: Path, rows: Path) -> tuple[object, ...]:
+    return ("--checkpoint", run / "run" / "checkpoint-8", "--data", rows, "--name", "pool", *SIZES)
+
+
+def alone(store: Path, run: Path, rows: Path) -> None:
+    checkpoints = [run / "run" / "checkpoint-8"]
+    gradstore.extract(
+        store, checkpoints=checkpoints, data=rows, name="pool", dim=256, chunk_rows=4, device="cpu"
+    )
+    write_card(gradstore.open(store))
+
+
 def test_torchrun_with_two_processes_writes_the_store_of_one(
     tiny_run: Path, token_rows: Path, tmp_path: Path
 ) -> None:
-    options = ("--checkpoint", tiny_run / "run", "--data", token_rows, "--name", "pool", *SIZES)
-    run(BIN / "gradstore", "extract", tmp_path / "one.zarr", *options)
+    alone(tmp_path / "one.zarr", tiny_run, token_rows)
     launcher = (BIN / "torchrun", "--standalone", "--nproc-per-node", "2", "--no-python")
-    said = run(*launcher, BIN / "gradstore", "extract", tmp_path / "two.zarr", *options)
+    said = run(*launcher, BIN / "gradstore", "extract", tmp_path / "two.zarr", *options(tiny_run, token_rows))
     assert "2/2: " in said
     assert contents(tmp_path / "two.zarr") == contents(tmp_path / "one.zarr")
 
@@ -43,16 +56,7 @@ def test_torchrun_with_two_processes_writes_the_store_of_one(
 def test_a_task_of_an_array_that_is_left_alone_finishes_the_data_set(
     tiny_run: Path, token_rows: Path, tmp_path: Path
 ) -> None:
-    options = (
-        "--checkpoint",
-        tiny_run / "run" / "checkpoint-8",
-        "--data",
-        token_rows,
-        "--name",
-        "pool",
-        *SIZES,
-    )
     task = {"SLURM_ARRAY_TASK_ID": "2", "SLURM_ARRAY_TASK_MIN": "1", "SLURM_ARRAY_TASK_COUNT": "3"}
-    run(BIN / "gradstore", "extract", tmp_path / "one.zarr", *options)
-    run(BIN / "gradstore", "extract", tmp_path / "task.zarr", *options, **task)
+    alone(tmp_path / "one.zarr", tiny_run, token_rows)
+    run(BIN / "gradstore", "extract", tmp_path / "task.zarr", *options(tiny_run, token_rows), **task)
     assert contents(tmp_path / "task.zarr") == contents(tmp_path / "one.zarr")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -33,15 +32,15 @@ def write(path: Path, rows: list[dict[str, Any]]) -> Path:
     return path
 
 
-def run(script: str, folder: Path, *options: str, **environment: object) -> subprocess.CompletedProcess[str]:
-    programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+def run(program: Path | str, *options: str, folder: Path, **environment: object) -> str:
+    """What a program prints to stderr."""
     done = subprocess.run(
-        [EXAMPLE / script, *options],
-        cwd=folder, env={**os.environ, "PATH": programs, **{name: str(value) for name, value in environment.items()}},
+        [program, *options],
+        cwd=folder, env=os.environ | {name: str(value) for name, value in environment.items()},
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    return done
+    return done.stderr
 
 
 def contents(store: Store) -> dict[str, bytes | None]:
@@ -60,10 +59,11 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_team_that_can_only_read_the_bucket_selects_what_one_store_would_give(
-    trained: Path, bucket: str, tmp_path: Path
+    trained: Path, bucket: str, tmp_path: Path, quick_command: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("PATH", quick_command)
     pool, target = write(tmp_path / "pool.jsonl", ROWS[:50]), write(tmp_path / "target.jsonl", ROWS[50:])
-    run("cluster.sh", tmp_path, *OPTIONS, SHARED=bucket, RUN=trained / "run", POOL=pool)
+    run(EXAMPLE / "cluster.sh", *OPTIONS, folder=tmp_path, SHARED=bucket, RUN=trained / "run", POOL=pool)
     shared = open_store(bucket)
     before = contents(shared)
 
@@ -75,11 +75,12 @@ def test_a_team_that_can_only_read_the_bucket_selects_what_one_store_would_give(
         "TARGET": target,
         **reader,
     }
-    done = run("laptop.sh", tmp_path, MINE="mine.zarr", OUT="picked.jsonl", **laptop)
-    assert "of vectors to download: pool (adam)" in done.stderr
+    said = run(EXAMPLE / "laptop.sh", folder=tmp_path, MINE="mine.zarr", OUT="picked.jsonl", **laptop)
+    assert "of vectors to download: pool (adam)" in said
     assert contents(shared) == before
-    again = run("laptop.sh", tmp_path, MINE="mine.zarr", OUT="again.jsonl", **laptop)
-    assert "to download" not in again.stderr  # what was downloaded is kept
+    words = ("--selector", "g2is", "--target", "mine", "--fraction", "0.05", "-o", "again.jsonl")
+    said = run("gradstore", "select", "mine.zarr", *words, folder=tmp_path, **laptop)
+    assert "to download" not in said  # what was downloaded is kept
 
     (checkpoint,) = shared.checkpoints
     one = tmp_path / "one.zarr"

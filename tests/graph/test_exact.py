@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gradstore.graph import Nodes, Part, exact, exact_neighbours
@@ -29,6 +29,7 @@ def brute_force(
     return order, np.take_along_axis(cosines, order, axis=1)
 
 
+@settings(max_examples=20)
 @given(
     st.integers(0, 10**6),
     st.integers(2, 40),

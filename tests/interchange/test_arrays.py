@@ -21,7 +21,7 @@ from tests.interchange.helpers import matrix, stored
 FINITE = st.floats(-(2.0**100), 2.0**100, width=32)
 
 
-@settings(max_examples=15)
+@settings(max_examples=3)
 @given(arrays(np.float32, array_shapes(min_dims=2, max_dims=2, max_side=12), elements=FINITE))
 def test_export_and_import_give_back_every_number(rows: np.ndarray) -> None:
     with tempfile.TemporaryDirectory() as name:

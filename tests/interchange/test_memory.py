@@ -12,7 +12,7 @@ import pytest
 
 import gradstore
 
-ROWS, DIM = 200_000, 128
+ROWS, DIM = 40_000, 1024
 WHOLE = ROWS * DIM * 4
 
 
@@ -39,11 +39,11 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_two_hundred_thousand_rows_in_and_out(index: Path, tmp_path: Path) -> None:
+def test_many_rows_in_and_out(index: Path, tmp_path: Path) -> None:
     columns = 300 * ROWS  # ids and the like are lists
     store, ids = tmp_path / "s.zarr", [str(i) for i in range(ROWS)]
     used = peak(lambda: gradstore.import_gradients(store, index, name="pool", ids=ids))
-    assert used < WHOLE // 3 + columns
+    assert used < WHOLE // 3 + columns < WHOLE // 2  # less than in bfloat16
     dataset = gradstore.open(store).dataset("pool")
     assert len(dataset.ids) == ROWS
     codes = np.memmap(index / "gradients.bin", np.uint16, "r", shape=(ROWS, DIM))

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_limits
 
 import gradstore
 from gradstore.errors import UsageError
 from gradstore.interchange import import_arrays
 from gradstore.select import selectors
+from gradstore.select.threads import undivided
+from gradstore.select.why import why
 from gradstore.store import open_store
 
 NAMES = [info.name for info in selectors()]
@@ -80,35 +79,26 @@ def test_it_chooses_from_a_store_and_explains_itself(place: Path, selector: str)
     assert len(set(found.ids)) == 100
     for values in found.selection.columns.values():
         assert len(values) == 100
+    told = why(open_store(place), selector, found.ids[7])
+    assert (told["verdict"], told["rank"]) == ("chosen", 7)
+    assert set(told["because"]) == set(found.selection.columns)
+    assert told["score"] is not None or told["because"] or selector == "random"
 
 
-_CHOOSE = """
-import json, sys, gradstore
-chosen = {}
-for selector in sys.argv[2:]:
-    kind = "rds" if selector == "rds" else "sgd"
-    found = gradstore.select(sys.argv[1], selector=selector, target="aim", budget=300, graph="exact",
-                             checkpoints=[f"one-{kind}", f"two-{kind}"], name=f"threads-{selector}")
-    scores = found.selection.scores
-    chosen[selector] = [found.ids, None if scores is None else scores.tobytes().hex()]
-print(json.dumps(chosen))
-"""
+@pytest.mark.parametrize("selector", NAMES)
+def test_one_thread_and_two_choose_the_same_to_the_last_bit(place: Path, selector: str) -> None:
+    def chosen(threads: int) -> tuple[list[str], bytes | None]:
+        with threadpool_limits(threads, user_api="blas"), undivided() as found:
+            assert found == threads
+        with threadpool_limits(threads):
+            picked = gradstore.select(
+                place, selector=selector, target="aim", budget=300, graph="exact",
+                checkpoints=checkpoints_of(selector), name=f"threads-{selector}",
+            )  # fmt: skip
+        scores = picked.selection.scores
+        return picked.ids, None if scores is None else scores.tobytes()
 
-
-def test_one_thread_and_two_choose_the_same_to_the_last_bit(place: Path) -> None:
-    def chosen(threads: int) -> dict[str, list[str]]:
-        counts = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), str(threads))
-        found = subprocess.run(
-            [sys.executable, "-c", _CHOOSE, str(place), *NAMES],
-            env={**os.environ, **counts, "PYTHONPATH": os.pathsep.join(sys.path)},
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        return json.loads(found.stdout)  # type: ignore[no-any-return]
-
-    one, two = chosen(1), chosen(2)
-    assert {name: one[name] == two[name] for name in NAMES} == dict.fromkeys(NAMES, True)
+    assert chosen(1) == chosen(2)
 
 
 def test_a_selector_made_for_a_direction_that_is_missing_names_the_command(place: Path) -> None:
