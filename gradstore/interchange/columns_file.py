@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gradstore.interchange.columns import MARK
-from gradstore.interchange.fresh import fresh_file
 from gradstore.progress import Bar
 from gradstore.records import canonical_json
+from gradstore.storage.complete import fresh_file
 
 if TYPE_CHECKING:
     from gradstore.store import Dataset

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from gradstore.errors import StoreWriteError, UsageError, first_line
-from gradstore.interchange.fresh import fresh_folder
 from gradstore.progress import Bar
+from gradstore.storage.complete import fresh_folder
 
 if TYPE_CHECKING:
     from gradstore.store import Dataset

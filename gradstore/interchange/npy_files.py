@@ -9,8 +9,8 @@ from typing import IO, TYPE_CHECKING
 import numpy as np
 
 from gradstore.errors import UsageError
-from gradstore.interchange.fresh import fresh_folder
 from gradstore.progress import Bar
+from gradstore.storage.complete import fresh_folder
 
 if TYPE_CHECKING:
     from gradstore.store import Dataset

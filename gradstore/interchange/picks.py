@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from gradstore.errors import IncompatibleError, UsageError
-from gradstore.interchange.fresh import fresh_folder
 from gradstore.interchange.less_files import save_tensor
+from gradstore.storage.complete import fresh_folder
 
 if TYPE_CHECKING:
     from gradstore.store import Artifact, Dataset, Store

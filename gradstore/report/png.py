@@ -20,7 +20,7 @@ from gradstore.report.gather import Gathered
 from gradstore.report.numbers import composition, histogram, overlap
 from gradstore.report.palette import CHOSEN, COLOURS, MUTED, OTHERS
 from gradstore.report.sample import Shown
-from gradstore.select.output.files import new_file
+from gradstore.storage.complete import new_file
 
 __all__ = ["write_pictures"]
 

@@ -16,7 +16,7 @@ from gradstore.report.gather import Gathered, gather
 from gradstore.report.numbers import composition, histogram, lengths, overlap, trace
 from gradstore.report.sample import Shown, choose
 from gradstore.select.output.earlier import check_folder
-from gradstore.select.output.files import new_file
+from gradstore.storage.complete import new_file
 
 if TYPE_CHECKING:
     from gradstore.store import Store

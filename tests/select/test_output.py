@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +51,18 @@ def test_every_format_holds_the_rows_in_pick_order(picked: Picked, tmp_path: Pat
     assert pq.read_table(tmp_path / "a.parquet").to_pylist() == rows_of(picked)
     assert load_from_disk(tmp_path / "folder").to_list() == rows_of(picked)
     assert (tmp_path / "a.txt").read_text().split() == picked.ids
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "folder"])
+def test_what_is_written_is_for_whom_other_files_are(picked: Picked, tmp_path: Path, name: str) -> None:
+    if name == "folder":
+        pytest.importorskip("datasets")
+    before = os.umask(0o027)
+    try:
+        picked.write(tmp_path / name)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / name).stat().st_mode) == (0o750 if name == "folder" else 0o640)
 
 
 @pytest.mark.parametrize("name", ["a.jsonl", "a.parquet", "folder", "a.txt"])

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from gradstore.errors import DataError, IncompatibleError, UsageError
 from gradstore.records import digest
-from gradstore.select.output.files import new_file
+from gradstore.storage.complete import new_file
 
 if TYPE_CHECKING:
     from gradstore.select.picked import Picked

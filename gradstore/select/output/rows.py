@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from gradstore.errors import DataError, StoreWriteError, UsageError, first_line
 from gradstore.select.output.earlier import check_folder, check_replaced
-from gradstore.select.output.files import new_file, new_folder
+from gradstore.storage.complete import fresh_folder, new_file
 
 if TYPE_CHECKING:
     from gradstore.select.picked import Picked
@@ -106,7 +106,7 @@ def _datasets(picked: Picked, rows: Rows, path: Path) -> None:  # noqa: ARG001
     shown = is_progress_bar_enabled()
     disable_progress_bars()
     try:
-        with new_folder(path) as folder:
+        with fresh_folder(path) as folder:
             made.save_to_disk(folder)
     finally:
         if shown:

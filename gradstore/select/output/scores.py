@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gradstore.select.gate import VERDICTS
-from gradstore.select.output.files import new_file
+from gradstore.storage.complete import new_file
 
 if TYPE_CHECKING:
     from gradstore.select.picked import Picked

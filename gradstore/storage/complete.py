@@ -1,4 +1,4 @@
-"""New files and folders that appear only when they are complete, and never in the place of others."""
+"""Files and folders that appear only when they are complete."""
 
 from __future__ import annotations
 
@@ -8,10 +8,33 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from gradstore.errors import StoreWriteError, UsageError
 
-__all__ = ["fresh_file", "fresh_folder"]
+__all__ = ["fresh_file", "fresh_folder", "new_file"]
+
+
+@contextmanager
+def new_file(place: Path) -> Iterator[BinaryIO]:
+    """A file to write, which takes the place of an earlier one at the end.
+
+    Raises
+    ------
+    StoreWriteError
+        If it cannot be written.
+    """
+    partial = place.parent / f".{place.name}.{os.getpid()}.partial"
+    try:
+        with partial.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(place)
+    except OSError as error:
+        raise StoreWriteError(f"{place} cannot be written: {error.strerror or error}") from error
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 @contextmanager
