@@ -12,10 +12,11 @@ import time
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
+from gradstore_cli.main import cli
 
 from tests.files import contents
 
-GRADSTORE = Path(sys.executable).parent / "gradstore"
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
 # The command, with a disk that takes a while: a signal comes in time however busy the machine is.
 SLOW = """
@@ -55,14 +56,8 @@ def line(store: Path, run: Path, rows: Path) -> list[str]:
 @pytest.fixture(scope="module")
 def whole(tiny_run: Path, many_rows: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     store = tmp_path_factory.mktemp("whole") / "s.zarr"
-    done = subprocess.run(
-        [GRADSTORE, *line(store, tiny_run, many_rows)],
-        env=ENVIRONMENT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    done = CliRunner().invoke(cli, line(store, tiny_run, many_rows))
+    assert done.exit_code == 0, done.output
     return contents(store)
 
 
@@ -99,9 +94,7 @@ def test_a_signal_stops_in_time_and_the_printed_line_finishes_the_identical_stor
     again = errors.splitlines()[-1].removeprefix("To continue: ")
     program, *arguments = shlex.split(again)
     assert program == "gradstore"
-    done = subprocess.run(
-        [GRADSTORE, *arguments], env=ENVIRONMENT, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
+    done = CliRunner().invoke(cli, arguments)
+    assert done.exit_code == 0, done.output
     assert f"{len(finished)} of 24 chunks done before" in done.stderr
     assert contents(store) == whole
