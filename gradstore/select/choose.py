@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from gradstore.errors import UsageError
 from gradstore.graph.nodes import Nodes
 from gradstore.records import Selection
 from gradstore.select.balance import Proposal, Proposer
@@ -46,6 +47,11 @@ def choose(nodes: Nodes, proposer: Proposer, gate: Gate, purses: Sequence[Purse]
     What a limit keeps out of one proposal is asked for again, among the candidates that are left: so a selector
     needs to know nothing of limits. What a selector does not propose though it could is its own shortfall, and is
     not asked for again.
+
+    Raises
+    ------
+    UsageError
+        If no row at all is chosen; says what keeps them out.
     """
     tokens = nodes.column("tokens")
     picks: list[int] = []
@@ -72,9 +78,26 @@ def choose(nodes: Nodes, proposer: Proposer, gate: Gate, purses: Sequence[Purse]
                 own = [place for place, payer in enumerate(proposal.purse) if payer == purse]
                 purses[purse].rows = len(set(own) - set(admitted))
                 short += missing
+    if not picks:
+        raise UsageError(_none(tokens, gate))
     report = _report(first, gate, rounds, int(tokens[picks].sum()), _missing(purses, short))
     selection = Selection(np.array(picks, np.int64), _best(first), report, _columns(whys))
     return Choice(selection, serves, gate.verdicts, gate.twins)
+
+
+def _none(tokens: npt.NDArray[Any], gate: Gate) -> str:
+    """Why nothing was chosen."""
+    kept_out = gate.counts()
+    told = ", ".join(f"{count} {reason}" for reason, count in kept_out.items())
+    costly = [reason for reason in kept_out if "token" in reason]
+    if costly:
+        told += f" (the shortest candidate has {int(tokens.min())} tokens)"
+    ways = [
+        *(["allow more tokens"] if costly else []),
+        *(["loosen the limits"] if kept_out.keys() - costly else []),
+    ]
+    told += f"; {' or '.join(ways)}" if ways else "the selector proposed none"
+    return f"no row of {len(tokens)} candidates was chosen: {told}"
 
 
 def _best(proposal: Proposal | None) -> npt.NDArray[np.float32] | None:
@@ -100,11 +123,11 @@ def _columns(whys: list[dict[str, Any]]) -> dict[str, list[Any]]:
 def _missing(purses: Sequence[Purse], short: int) -> dict[str, Any]:
     """How many rows or tokens of the budget are not used, and why; empty if the budget is used up."""
     if short:
-        return {"missing": f"{short} rows", "why": "the selector proposed no more"}
+        return {"missing": f"{short} rows", "because": "the selector proposed no more"}
     rows = sum(purse.rows for purse in purses if purse.tokens is None)
     tokens = sum(purse.tokens for purse in purses if purse.tokens)
     left = [f"{count} {unit}" for count, unit in ((rows, "rows"), (tokens, "tokens")) if count]
-    return {"missing": left[0], "why": "the limits admit no other candidate"} if left else {}
+    return {"missing": left[0], "because": "the limits admit no other candidate"} if left else {}
 
 
 def _report(

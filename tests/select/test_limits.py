@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -113,7 +114,7 @@ def test_what_cannot_be_filled_is_explained(store: Store) -> None:
     assert len(found) == 6
     assert found.selection.report["shortfall"] == {
         "missing": "6 rows",
-        "why": "the limits admit no other candidate",
+        "because": "the limits admit no other candidate",
     }
     assert found.selection.report["kept_out"] == {"its source is full": 51}
 
@@ -151,6 +152,23 @@ def test_a_token_budget_ends_with_the_first_row_that_does_not_fit(texts: Store) 
         assert found.ids == [order.ids[i] for i in fitting[:count]]
         assert found.selection.report.get("tokens", 0) == (spent[count - 1] if count else 0)
     assert found.selection.report["shortfall"]["missing"] == f"{10_000 - spent[-1]} tokens"
+
+
+@pytest.mark.parametrize(
+    ("budget", "told"),
+    [
+        (
+            {"tokens": 1},
+            "1 too short, 49 too long for the token budget (the shortest candidate has 1 tokens); allow",
+        ),
+        ({"budget": 3}, "50 too short; loosen the limits"),
+    ],
+)
+def test_no_row_at_all_is_an_error_that_says_why(texts: Store, budget: dict[str, int], told: str) -> None:
+    limits = Limits(min_tokens=2 if "tokens" in budget else 41)
+    with pytest.raises(UsageError, match=re.escape(f"no row of 50 candidates was chosen: {told}")):
+        gradstore.select(texts, selector="random", limits=limits, **budget)
+    assert texts.selections == ()
 
 
 def test_short_rows_are_kept_out(texts: Store) -> None:
