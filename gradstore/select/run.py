@@ -28,6 +28,7 @@ from gradstore.select.protocol import Selector
 from gradstore.select.resolve import resolve
 from gradstore.select.target import Target, served, targets_of
 from gradstore.select.threads import undivided
+from gradstore.store.layout import check_name
 
 if TYPE_CHECKING:
     from gradstore.store import Store
@@ -97,7 +98,8 @@ def select(
     keep : bool, default True
         Keep it there.
     progress, log : callable, optional
-        ``progress(total, unit, label)`` gives a bar; ``log(line)`` hears what will be downloaded.
+        ``progress(total, unit, label)`` gives a bar; ``log(line)`` hears what will be downloaded, and whether
+        a selection was replaced or the choice could not be kept.
 
     Returns
     -------
@@ -127,11 +129,12 @@ def select(
     rule = resolve(selector, params)
     wishes = [target] if isinstance(target, str) else list(target or ())
     check_balance(balance, len(wishes))
+    name = name or "-".join(filter(None, (rule.name, *wishes)))
+    if keep:
+        check_name("selection", name)
     train, targets = default_sets(opened, train, wishes)
     if not train:
-        raise UsageError(
-            f"{opened.location} has no data set to choose from; run `gradstore extract {opened.location} …`"
-        )
+        raise UsageError(_nothing_to_choose_from(opened, wishes))
     both = open_for(
         rule,
         opened,
@@ -198,19 +201,43 @@ def select(
     }
     picked = Picked(nodes, choice, config)
     if keep:
-        _keep(opened, name or "-".join(filter(None, (rule.name, *wishes))), picked, log)
+        _keep(opened, name, picked, log)
     return picked
 
 
 def _keep(store: Store, name: str, picked: Picked, log: Log) -> None:
-    """Write the choice to the store, if it is here and can be written."""
+    """Write the choice to the store if it is here and can be written; say so if not, or if one was replaced."""
+    from gradstore.store import told_before
+
     if store.folder.path is None:
         log(
             f"the choice is not kept in {store.location}, which is not on this machine: an overlay would keep it "
             f"(gradstore store new mine.zarr --on {store.location})"
         )
-    elif store.writable:
+    elif not store.writable:
+        log(
+            f"the choice is not kept, since {store.location} cannot be written: `why` and `compare` do not know it; an "
+            f"overlay would keep it (gradstore store new mine.zarr --on {store.location})"
+        )
+    else:
+        before = told_before(store, "selections", name)
         keep_in(store, name, picked)
+        if before is not None:
+            rows = before.get("picked")
+            log(f"replaced selection {name}" + (f" ({rows} rows)" if isinstance(rows, int) else ""))
+
+
+def _nothing_to_choose_from(store: Store, wishes: Sequence[str]) -> str:
+    others, targets = default_sets(store, None, None)
+    if others and set(others) <= set(wishes):
+        named = ", ".join(map(repr, others))
+        only = (
+            "is named as target and is the only set"
+            if len(others) == 1
+            else "are named as targets and are all sets"
+        )
+        return f"{named} {only} to choose from; targets are: {', '.join(targets) or 'none yet'}"
+    return f"{store.location} has no data set to choose from; run `gradstore extract {store.location} …`"
 
 
 def _weights_note(nodes: Nodes) -> str:

@@ -1,6 +1,6 @@
 """The store: gradients in Zarr, written so that a kill loses nothing, read by the manifest; docs/format.md."""
 
-from gradstore.store.artifacts import Artifact, read_artifact, write_artifact
+from gradstore.store.artifacts import Artifact, read_artifact, told_before, write_artifact
 from gradstore.store.attachment import ADAPTER_FILES, carries_adapter, embed_adapter, unpack_adapter
 from gradstore.store.claim import Claim
 from gradstore.store.create import check_comparable, create_store
@@ -28,6 +28,7 @@ __all__ = [
     "new_store",
     "open_store",
     "read_artifact",
+    "told_before",
     "unpack_adapter",
     "write_artifact",
 ]

@@ -33,7 +33,7 @@ from gradstore.store.manifest import Sealed, read_manifest
 from gradstore.store.recorder import Recorder
 from gradstore.store.store import Store
 
-__all__ = ["Artifact", "read_artifact", "write_artifact"]
+__all__ = ["Artifact", "read_artifact", "told_before", "write_artifact"]
 
 T = TypeVar("T")
 _TRIES = 3
@@ -183,6 +183,19 @@ def write_artifact(
             place.put(METADATA, group_document())
         place.replace(fresh, name)
     return read_artifact(store, kind, name)
+
+
+def told_before(store: Store, kind: str, name: str) -> Mapping[str, Any] | None:
+    """What the artefact says of itself that `write_artifact` would replace; None if there is none.
+
+    It is empty if that cannot be read. One of a store below an overlay stays, and does not count.
+    """
+    own = Store(store.folder)
+    if name not in (own.graphs if kind == "graphs" else own.selections):
+        return None
+    with suppress(GradstoreError):
+        return read_artifact(own, kind, name).attributes
+    return {}
 
 
 def _check(

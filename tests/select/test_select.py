@@ -76,6 +76,50 @@ def test_the_selection_is_kept_with_all_that_decided_it(store: Store) -> None:
     assert kept.attributes["directions"] == {"pool": "sgd", "target": "sgd"}
 
 
+def test_what_becomes_of_a_choice_in_the_store_is_told(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def heard(**options: object) -> list[str]:
+        lines: list[str] = []
+        gradstore.select(store, selector="random", log=lines.append, **options)  # type: ignore[arg-type]
+        return lines
+
+    assert heard(budget=5) == []
+    assert heard(budget=7) == ["replaced selection random (5 rows)"]
+    assert heard(budget=7, name="other") == []
+    (tmp_path / "s" / "selections" / "other" / "zarr.json").write_text("damaged")
+    assert heard(budget=7, name="other") == ["replaced selection other"]
+    monkeypatch.setattr(Store, "writable", False)
+    (line,) = heard(budget=3)
+    assert "is not kept, since" in line
+    assert "cannot be written" in line
+    assert read_artifact(store, "selections", "random").attributes["picked"] == 7
+
+
+def test_a_name_that_cannot_be_kept_is_refused_before_the_choice(store: Store) -> None:
+    def unheard_of(*_: object) -> None:
+        raise AssertionError
+
+    with pytest.raises(UsageError, match="selection name"):
+        gradstore.select(store, selector="random", budget=2, name="a b", log=unheard_of)
+
+
+@pytest.mark.parametrize(
+    ("wishes", "message"),
+    [
+        (["pool"], "'pool' is named as target and is the only set to choose from; targets are: target"),
+        (["pool", "more"], "'more', 'pool' are named as targets and are all sets to choose from"),
+    ],
+)
+def test_a_target_that_is_all_there_is_to_choose_from_is_told(
+    store: Store, tmp_path: Path, wishes: list[str], message: str
+) -> None:
+    if "more" in wishes:
+        gradstore.import_arrays(tmp_path / "s", name="more", gradients=np.eye(24))
+    with pytest.raises(UsageError, match=message):
+        gradstore.select(store, selector="less", target=wishes, budget=2)
+
+
 def test_original_rows_are_written_in_pick_order(store: Store, tmp_path: Path) -> None:
     picked = gradstore.select(store, selector="less", target="target", budget=30)
     picked.write(tmp_path / "out.jsonl")
