@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from gradstore.errors import UsageError
+from gradstore.errors import StoreWriteError, UsageError
 from gradstore.graph.attach import joined
 from gradstore.graph.distinct import Distinct, expanded, originals
 from gradstore.graph.exact import MEMORY, Lists, Wanted, exact_lists
@@ -22,6 +22,7 @@ from gradstore.graph.origin import digests
 from gradstore.graph.quality import graph_quality
 from gradstore.graph.sets import common_checkpoints, default_sets, open_nodes
 from gradstore.progress import Log, Progress, silent, unheard
+from gradstore.store.layout import check_name
 
 if TYPE_CHECKING:
     from gradstore.store import Store
@@ -105,14 +106,21 @@ def build_graph(
     ------
     UsageError, StoreNotFoundError, IncompatibleError
         If the data sets cannot be linked; see `open_nodes`.
+    StoreWriteError
+        If the store cannot be written; before anything is built, as far as that is known then.
     """
     from gradstore.sharing import write_card
-    from gradstore.store import download_note, open_store, write_artifact
+    from gradstore.store import download_note, open_store, told_before, write_artifact
 
     opened = open_store(store) if isinstance(store, str | Path) else store
     if compare is not None and method == "hnsw":
         raise UsageError("a cluster compares all pairs: leave out HNSW")
     _check(name, neighbours, conflicts, method, sketch, workers)
+    if not opened.writable:
+        raise StoreWriteError(
+            f"{opened.location} cannot be written: build the graph in an overlay "
+            f"(gradstore store new mine.zarr --on {opened.location})"
+        )
     train, targets = default_sets(opened, train, targets)
     keys = common_checkpoints(opened, [*train, *targets], checkpoints)
     nodes = open_nodes(
@@ -158,6 +166,7 @@ def build_graph(
     arrays = {"neighbours": links, "cosines": cosines, "rows": nodes.rows}
     if conflicts:
         arrays |= {"conflicts": lists[1][0], "conflict_cosines": lists[1][1]}
+    replaced = None if before is not None else told_before(opened, "graphs", name)
     write_artifact(
         opened,
         "graphs",
@@ -180,7 +189,18 @@ def build_graph(
         },
     )
     write_card(opened)
+    if replaced is not None:
+        log(f"replaced graph {name}{_described(replaced)}")
     return load_graph(opened, name)
+
+
+def _described(told: Mapping[str, Any]) -> str:
+    """What the graph that was replaced was like, as far as it tells."""
+    method, neighbours, conflicts = (told.get(key) for key in ("method", "neighbours", "conflicts"))
+    if method is None or neighbours is None:
+        return ""
+    more = f", {conflicts} conflicts" if conflicts else ""
+    return f" ({method}, {neighbours} neighbours{more} a row)"
 
 
 def _lists(
@@ -224,6 +244,7 @@ def _check(
 ) -> None:
     if name == EXACT:
         raise UsageError(f"no graph can be called {EXACT!r}: that name stands for a choice without a graph")
+    check_name("graph", name)
     if neighbours < 1:
         raise UsageError(f"neighbours is {neighbours}; each row needs at least 1")
     if conflicts < 0:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import gradstore
-from gradstore.errors import DataError, IncompatibleError, StoreNotFoundError, UsageError
+from gradstore.errors import DataError, IncompatibleError, StoreNotFoundError, StoreWriteError, UsageError
 from gradstore.graph import build_graph, load_graph, open_nodes
 from gradstore.graph.sets import checkpoint_weights
 from gradstore.records import CheckpointIdentity, GradientBlock, ProjectionSpec
@@ -175,6 +175,30 @@ def test_data_sets_without_a_common_checkpoint_are_refused_with_the_difference(t
         build_graph(tmp_path / "s")
 
 
+def test_a_graph_that_is_replaced_is_told(tmp_path: Path) -> None:
+    store = tiny_store(tmp_path / "s")
+    lines: list[str] = []
+    build_graph(store, neighbours=5, conflicts=2)
+    build_graph(store, neighbours=6, log=lines.append)
+    assert lines[-1] == "replaced graph default (exact, 5 neighbours, 2 conflicts a row)"
+    (tmp_path / "s" / "graphs" / "default" / "zarr.json").write_text("damaged")
+    build_graph(store, neighbours=6, log=lines.append)
+    assert lines[-1] == "replaced graph default"
+    build_graph(store, neighbours=6, name="other", log=lines.append)
+    assert not lines[-1].startswith("replaced")
+
+
+def test_a_store_that_cannot_be_written_is_told_before_the_build(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = tiny_store(tmp_path / "s")
+    monkeypatch.setattr(Store, "writable", False)
+    with pytest.raises(
+        StoreWriteError, match=r"cannot be written: build .* \(gradstore store new mine.zarr --on"
+    ):
+        build_graph(store, train=["looked at later"])
+
+
 def test_requests_that_cannot_be_right_are_refused(tmp_path: Path) -> None:
     store = tiny_store(tmp_path / "s")
     gradstore.import_arrays(tmp_path / "s", name="empty", gradients=np.zeros((3, 24)), target=True)
@@ -183,6 +207,7 @@ def test_requests_that_cannot_be_right_are_refused(tmp_path: Path) -> None:
         ({"checkpoints": ["importd"]}, StoreNotFoundError, "did you mean 'imported'"),
         ({"targets": ["pool"], "train": ["pool"]}, UsageError, "named twice"),
         ({"direction": "adam", "targets": []}, UsageError, "has no direction 'adam'"),
+        ({"name": "a/b"}, UsageError, "graph name 'a/b' cannot be used"),
         ({"neighbours": 0}, UsageError, "at least 1"),
         ({"name": "exact"}, UsageError, "stands for a choice without a graph"),
         ({"method": "fast"}, UsageError, "auto, exact or hnsw"),
