@@ -111,6 +111,12 @@ def test_check_refuses_what_says_how_to_build(run, store: Path, tmp_path: Path) 
     assert run("graph", store, "--check", "--config", config).exit_code == 0
 
 
+def test_two_methods_at_once_are_refused(run, store: Path) -> None:
+    result = run("graph", store, "--exact", "--hnsw")
+    assert result.exit_code == 2
+    assert "--exact and --hnsw are two methods" in result.stderr
+
+
 def test_check_of_a_graph_that_is_not_there_suggests(run, store: Path) -> None:
     result = run("graph", store, "--check", "--name", "defualt")
     assert result.exit_code == 2

@@ -26,9 +26,17 @@ from gradstore_cli.options import (
 )
 
 
+class _Building(Command):
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Refuse both methods, of which click would take the later one without a word."""
+        if {"--exact", "--hnsw"} <= set(args) and not ctx.resilient_parsing:
+            raise click.UsageError("--exact and --hnsw are two methods: give one of them, or neither", ctx)
+        return super().parse_args(ctx, args)
+
+
 @click.command(
     "graph",
-    cls=Command,
+    cls=_Building,
     sections={
         "Method": "--exact --hnsw --memory --workers --scheduler",
         "Search of HNSW": "-M --ef-construction --ef --sketch --fast",
