@@ -114,8 +114,8 @@ def test_gradient_accumulation_changes_no_adapter(
         torch.testing.assert_close(first[name], second[name], atol=2e-5, rtol=1e-3)
 
 
-def test_progress_counts_every_step_and_the_log_tells_the_losses(
-    model: Path, data: Path, tmp_path: Path
+def test_progress_counts_every_step_the_log_tells_the_losses_and_nothing_is_printed(
+    model: Path, data: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     class Bar:
         done = 0
@@ -141,12 +141,6 @@ def test_progress_counts_every_step_and_the_log_tells_the_losses(
     assert begun == [(6, "steps", "warm-up")]
     assert bar.done == 6
     assert "at first" in lines[-1]
-
-
-def test_nothing_is_printed(
-    model: Path, data: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    warmup(model=model, data=data, out=tmp_path, **SMALL)
     assert capfd.readouterr() == ("", "")
 
 
