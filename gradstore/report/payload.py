@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from gradstore.data.turns import Turn
 from gradstore.progress import Progress, silent
 from gradstore.report.gather import Chosen, Gathered
 from gradstore.report.sample import NEAREST, OPPOSED, Links, Shown, links
-from gradstore.report.texts import Turn, name, turns, visible
+from gradstore.report.texts import name, turns, visible
 from gradstore.select.gate import VERDICTS
 
 __all__ = ["CHARACTERS", "compressed", "payload", "text_lengths"]

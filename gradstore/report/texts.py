@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from gradstore.data.formats import Chat, Text, Tokens, convert, detect
-from gradstore.errors import DataError
+from gradstore.data import turns as data
+from gradstore.data.turns import Turn
 
 __all__ = ["name", "turns", "visible"]
-
-Turn = tuple[str, str]
-"""Who speaks (``""`` in plain text), and what."""
 
 _ACTING = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # controls, but tab and newline
@@ -40,7 +37,7 @@ def turns(record: Mapping[str, Any], longest: int) -> list[Turn]:
     What comes first is kept, but for the last turn: a quarter of the length is its own, since what is learned stands
     there.
     """
-    found = _turns(record)
+    found = data.turns(record)
     if sum(len(text) for _, text in found) <= longest:
         return [(role, visible(text, len(text))) for role, text in found]
     reserved = min(len(found[-1][1]), longest // 4 if len(found) > 1 else longest)
@@ -51,32 +48,3 @@ def turns(record: Mapping[str, Any], longest: int) -> list[Turn]:
         left -= len(text)
     role, text = found[-1]
     return [*cut, (role, visible(text, reserved + max(left, 0)))]
-
-
-def _turns(record: Mapping[str, Any]) -> list[Turn]:
-    try:
-        content = convert(record, detect(record, ""), "")
-    except DataError:  # rows of imported vectors may have any fields
-        return [("", max(_strings(record), key=len, default=""))]
-    match content:
-        case Chat(turns=found):
-            return [(str(turn["role"]), str(turn["content"])) for turn in found] or [("", "")]
-        case Text(prompt="", completion=text):
-            return [("", text)]
-        case Text(prompt=prompt, completion=completion):
-            return [("prompt", prompt), ("completion", completion)]
-        case Tokens(input_ids=ids):
-            return [("tokens", " ".join(map(str, ids)))]
-
-
-def _strings(value: Any) -> Iterator[str]:
-    match value:
-        case str():
-            yield value
-        case dict():
-            for key, item in value.items():
-                if key != "id":
-                    yield from _strings(item)
-        case list():
-            for item in value:
-                yield from _strings(item)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from gradstore.data.turns import line
 from gradstore.graph.nodes import Nodes
 from gradstore.select.gate import VERDICTS
 from gradstore.select.kept import Kept, load_kept
@@ -125,23 +126,11 @@ def _nearest(
 
 
 def _text(nodes: Nodes, place: int) -> str:
-    """The beginning of a row's longest text; empty if the store does not hold the rows."""
+    """The beginning of what a row says; empty if the store does not hold the rows."""
     if not nodes.has_records([place]):
         return ""
-    texts = list(_strings(nodes.records([place])[0]))
-    text = " ".join(max(texts, key=len, default="").split())
+    text = line(nodes.records([place])[0])
     return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
-
-
-def _strings(value: Any) -> Any:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
-        for item in value.values():
-            yield from _strings(item)
-    elif isinstance(value, list):
-        for item in value:
-            yield from _strings(item)
 
 
 def _plain(value: Any) -> Any:

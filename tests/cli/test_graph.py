@@ -179,22 +179,6 @@ def test_show_suggests_for_names_that_are_not_there(run, store: Path) -> None:
         assert message in result.stderr
 
 
-@pytest.mark.parametrize(
-    ("record", "text"),
-    [
-        ({"messages": [{"role": "user", "content": "Why?\n\nSo"}, {"role": "user", "content": "?"}]}, "Why? So ?"),
-        ({"instruction": "Add", "input": "1 2", "output": "3"}, "Add 1 2 3"),
-        ({"prompt": "A ", "completion": "b"}, "A b"),
-        ({"text": "a\tb\x85c"}, "a b c"),
-        ({"input_ids": [1, 2], "id": "x"}, '{"input_ids": [1, 2], "id": "x"}'),
-        ({"messages": 3}, '{"messages": 3}'),
-        ({"question": "é"}, '{"question": "é"}'),
-    ],
-)  # fmt: skip
-def test_a_text_is_one_line_of_what_the_row_says(record: dict[str, Any], text: str) -> None:
-    assert show._text(record) == text
-
-
 def test_texts_are_cut_to_the_width_of_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     from gradstore.graph.links import Link
 

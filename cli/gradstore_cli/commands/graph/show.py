@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -94,29 +93,15 @@ def command(
 
 def _texts(store: Store, graph: Graph, links: Sequence[Link]) -> dict[int, str]:
     """Text of each row that the store holds, by node."""
+    from gradstore.data.turns import line
+
     found: dict[int, str] = {}
     for name in dict.fromkeys(link.dataset for link in links):
         dataset = store.dataset(name, graph.attributes["checkpoints"][0])
         nodes = [link.node for link in links if link.dataset == name]
         if dataset.has_records:
-            found.update(zip(nodes, map(_text, dataset.records(graph.rows[nodes])), strict=True))
+            found.update(zip(nodes, map(line, dataset.records(graph.rows[nodes])), strict=True))
     return found
-
-
-def _text(record: Mapping[str, Any]) -> str:
-    """What a row says, in one line: its turns one after the other; of an unknown format, the row as it is."""
-    from gradstore.data.formats import Chat, Text, convert, detect
-    from gradstore.errors import DataError
-
-    try:
-        held = convert(record, detect(record, ""), "")
-    except DataError:  # rows that were imported may have any fields
-        held = None
-    if isinstance(held, Chat):
-        return _line(" ".join(str(turn["content"]) for turn in held.turns if turn["content"]))
-    if isinstance(held, Text):
-        return _line(f"{held.prompt} {held.completion}")
-    return _line(json.dumps(record, ensure_ascii=False))
 
 
 def _line(text: str) -> str:
