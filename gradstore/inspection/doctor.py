@@ -22,9 +22,10 @@ from gradstore.inspection.doctor_commands import (
     paths_to_replace,
     select_rows,
 )
-from gradstore.storage import Location, open_folder
+from gradstore.inspection.lost import lost_groups
+from gradstore.storage import Folder, Location, open_folder
 from gradstore.store import Dataset, Store, open_store, read_artifact
-from gradstore.store.layout import CHECKPOINTS, COMING
+from gradstore.store.layout import CHECKPOINTS, COMING, METADATA
 from gradstore.store.root import read_root
 
 __all__ = ["Diagnosis", "Finding", "diagnose"]
@@ -118,7 +119,7 @@ def diagnose(location: Location) -> Diagnosis:
     except IncompatibleError as error:
         found = [Finding("incompatible", str(error))]
     except CorruptError as error:
-        found = [Finding("damaged", str(error))]
+        found = [Finding("damaged", f"{error}{_from_copy(str(folder)) if _lacks_root(folder) else ''}")]
     else:
         found = list(_Visit(store).findings())
     found.sort(key=lambda each: _GRAVITY.index(each.state))
@@ -126,7 +127,11 @@ def diagnose(location: Location) -> Diagnosis:
 
 
 def _no_store(location: str, error: StoreNotFoundError) -> Finding:
-    """There may be one around it, or a base that is gone."""
+    """There may be one around it, or a base that is gone, or all but its root."""
+    inside = Store(open_folder(location)).checkpoints
+    if inside and _lacks_root(open_folder(location)):
+        what = f"{location} holds {', '.join(inside)} and has lost its {METADATA}: restore it from a copy"
+        return Finding("damaged", what + _from_copy(location))
     if "://" not in location:
         around = next((each for each in Path(location).absolute().parents if _is_store(each)), None)
         if around is not None:
@@ -140,6 +145,20 @@ def _no_store(location: str, error: StoreNotFoundError) -> Finding:
                 "nothing", f"{location} is something else than a store", extract_pool("grads.zarr")
             )
     return Finding("nothing", str(error), extract_pool(location))
+
+
+def _from_copy(location: str) -> str:
+    return f" COPY with `{line('store', 'verify', location)} --repair --from COPY`"
+
+
+def _lacks_root(folder: Folder) -> bool:
+    """Whether a store's own root is what is wrong, and not that of a store on which it lies."""
+    try:
+        return read_root(folder) is None
+    except CorruptError:
+        return True
+    except GradstoreError:
+        return False
 
 
 def _is_store(folder: Path) -> bool:
@@ -156,14 +175,25 @@ class _Visit:
         self.store, self.place = store, store.location
         self.sound: dict[str, dict[str, Dataset]] = {}  # by checkpoint and name
         self.problems: list[Finding] = []
+        for lost in lost_groups(store.folder):
+            self._damaged(f"{lost.place.partition('/')[2]} {lost.what}")
         for checkpoint in store.checkpoints:
             self.sound[checkpoint] = {}
+            try:
+                store.identity(checkpoint)
+            except CorruptError as error:  # which is that of all its data sets
+                self._damaged(f"checkpoint {checkpoint!r} cannot be read: {error}")
+                continue
+            except IncompatibleError:  # told of each of its data sets
+                pass
             for name in store.datasets(checkpoint):
                 self._look_at(checkpoint, name)
 
     def findings(self) -> Iterator[Finding]:
         """All there are."""
         yield from self.problems
+        if any(each.state == "damaged" for each in self.problems):
+            return  # whatever comes next would read it
         pool, targets = self._names(target=False), self._names(target=True)
         graph = None
         for name in self.store.graphs:
@@ -211,8 +241,7 @@ class _Visit:
             self.problems.append(self._incompatible(str(error)))
             return
         except GradstoreError as error:
-            check = line("store", "verify", self.place)
-            self.problems.append(Finding("damaged", f"{what} cannot be read: {error}", check))
+            self._damaged(f"{what} cannot be read: {error}")
             return
         self.sound[checkpoint][name] = dataset
         for direction, done in unfinished.items():
@@ -220,6 +249,9 @@ class _Visit:
                 f"direction {direction!r} of {what} is not finished: {done} of {len(dataset.chunks)} chunks"
             )
             self.problems.append(Finding("unfinished", text, self._again(checkpoint, name)))
+
+    def _damaged(self, what: str) -> None:
+        self.problems.append(Finding("damaged", what, line("store", "verify", self.place)))
 
     def _again(self, checkpoint: str, name: str) -> str:
         if self.store.at(f"{CHECKPOINTS}/{checkpoint}/{name}").size(COMING) is not None:

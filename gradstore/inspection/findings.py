@@ -36,7 +36,8 @@ class Broken(NamedTuple):
     ----------
     place, name : str
         Its folder in the store, and its name in that.
-    entry : Entry
+    entry : Entry or None
+        What it should be; None of a document that no manifest names.
     part : int
         Of a folder that is not sealed, the chunk that has it; else -1.
     """

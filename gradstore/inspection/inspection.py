@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 
-from gradstore.errors import GradstoreError
+from gradstore.errors import CorruptError, GradstoreError
 from gradstore.graph.origin import check_graph, check_origin, rebuild_command, stale
 from gradstore.inspection.findings import Broken, Problem
+from gradstore.inspection.lost import Lost, lost_groups
 from gradstore.inspection.rowcheck import check_columns, check_rows
 from gradstore.progress import Bar
 from gradstore.records import canonical_json
@@ -25,6 +26,7 @@ from gradstore.store.layout import (
     LOCK,
     MANIFEST,
     METADATA,
+    group_document,
     parse_group,
     parse_json,
     read_document,
@@ -65,6 +67,8 @@ class Inspection:
         Of an overlay, its own content is read, and its base is compared with what it was.
     bar : Bar
         Counts bytes.
+    total : int
+        Bytes of all that manifests name.
 
     Attributes
     ----------
@@ -73,16 +77,22 @@ class Inspection:
         Objects among them that could be replaced.
     """
 
-    def __init__(self, store: Store, bar: Bar) -> None:
+    def __init__(self, store: Store, bar: Bar, total: int) -> None:
         self.store, self.bar, self.folder = store, bar, store.folder
         self.own = Store(store.folder)
         self.problems: list[Problem] = []
         self.broken: list[Broken] = []
         self._known = {METADATA, CARD, INDEX}
         self._unknowable: list[str] = []
+        self._told: set[str] = set()
+        self._lost: list[str] = []
+        self._documents = False
+        self._total = total
 
     def run(self) -> None:
         """Look at everything."""
+        for each in lost_groups(self.folder):
+            self._lose(each)
         for place in (CHECKPOINTS, *ARTEFACTS):
             with self._noting(place):
                 if self.folder.names(place):
@@ -91,7 +101,8 @@ class Inspection:
             place = f"{CHECKPOINTS}/{checkpoint}"
             with self._noting(place):
                 self._known.add(f"{place}/{METADATA}")
-                self.own.identity(checkpoint)
+                with self._breaking(place, METADATA):
+                    self.own.identity(checkpoint)
             with self._noting(f"{place}/{ADAPTER}"):
                 self._adapter(f"{place}/{ADAPTER}")
             for name in self.own.datasets(checkpoint):
@@ -107,20 +118,46 @@ class Inspection:
 
     @contextmanager
     def _noting(self, place: str) -> Iterator[None]:
-        """Note an error as a problem of `place` and go on."""
+        """Note an error as a problem of `place` and go on; a damaged document is told of once, not by all it breaks."""
         try:
             yield
         except GradstoreError as error:
-            self._note(place, str(error))
+            if str(error) not in self._told:
+                self._told.add(str(error))
+                self._note(place, str(error))
+
+    @contextmanager
+    def _breaking(self, place: str, name: str, entry: Entry | None = None) -> Iterator[None]:
+        """Let a damaged document be replaced."""
+        try:
+            yield
+        except CorruptError:
+            self._break(place, name, entry)
+            raise
+
+    def _break(self, place: str, name: str, entry: Entry | None = None) -> None:
+        """Note a document as one that could be replaced."""
+        self._documents = True
+        self.broken.append(Broken(place, name, entry))
 
     def _note(self, place: str, what: str) -> None:
         self.problems.append(Problem(place, what))
+
+    def _lose(self, lost: Lost) -> None:
+        self._unknowable.append(f"{lost.place}/")
+        self._lost.append(lost.place.partition("/")[2])
+        self._break(lost.place, lost.document)
+        self._note(
+            lost.place,
+            f"{lost.what}: restore that from a copy OTHER with `gradstore store verify {self.store.location} --repair "
+            "--from OTHER`; what lies in it was not checked",
+        )
 
     def _group(self, place: str) -> None:
         """Check a group that is only a folder."""
         name = f"{place}/{METADATA}"
         self._known.add(name)
-        with self._noting(name):
+        with self._noting(name), self._breaking(place, METADATA, Entry.of(group_document())):
             parse_group(read_document(self.folder, name) or b"", name)
 
     def _adapter(self, place: str) -> None:
@@ -135,6 +172,8 @@ class Inspection:
 
     def _artefact(self, kind: str, name: str) -> None:
         manifest = self._manifest(f"{kind}/{name}")
+        if manifest is None:
+            self._break(f"{kind}/{name}", MANIFEST)
         if not self._objects(f"{kind}/{name}", _names(manifest), manifest):
             return
         artefact = read_artifact(self.own, kind, name)
@@ -144,7 +183,7 @@ class Inspection:
         if kind == "graphs" and artefact.attributes:
             check_origin(artefact)
             check_graph(artefact)
-            gone = stale(self.store, artefact.attributes)
+            gone = [each for each in stale(self.store, artefact.attributes) if not self._is_lost(each)]
             if gone:
                 command = rebuild_command(self.store, name, artefact.attributes)
                 self._note(
@@ -159,6 +198,8 @@ class Inspection:
         opened = state = None
         with self._noting(place):
             manifest = self._manifest(place)
+            if manifest is None and any(is_sealed(folder.at(each)) for each in begun(folder)):
+                self._break(place, MANIFEST)
             if self._objects(place, _names(manifest), manifest):
                 identity = self.own.identity(checkpoint)
                 opened = open_dataset(folder, name=name, checkpoint=checkpoint, identity=identity)
@@ -199,7 +240,8 @@ class Inspection:
     def _manifest(self, place: str) -> Manifest | None:
         """The manifest of a folder; None if it is not sealed."""
         self._unknowable.append(f"{place}/")
-        manifest = read_manifest(self.folder.at(place))
+        with self._breaking(place, MANIFEST):
+            manifest = read_manifest(self.folder.at(place))
         if manifest is not None:
             self._unknowable.pop()
             self._known.update(f"{place}/{name}" for name in (MANIFEST, *manifest.objects))
@@ -227,8 +269,18 @@ class Inspection:
                 self._note(f"{inside}/{part_path(chunk)}", str(error))
                 self.broken.append(Broken(inside, part_path(chunk), None, chunk))
                 continue
-            for name, entry in part.objects.items() if part else ():
+            objects = part.objects if part else {}
+            self._expect(objects)
+            for name, entry in objects.items():
                 self._read(inside, name, entry, chunk)
+
+    def _is_lost(self, dataset: str) -> bool:
+        return any(f"{dataset}/".startswith(f"{lost}/") for lost in self._lost)
+
+    def _expect(self, objects: Mapping[str, Entry]) -> None:
+        """Count what no manifest has told of to what there is to read."""
+        self._total += sum(entry.size for entry in objects.values())
+        self.bar.estimate(self._total)
 
     def _read(self, place: str, name: str, entry: Entry, part: int = -1) -> bytes | None:
         """An object's bytes; None if they are not what they should be."""
@@ -265,7 +317,7 @@ class Inspection:
     def _index(self) -> None:
         """The listing, if there is one, lists nothing that is not there; what is new may be missing still."""
         data = read_document(self.folder, INDEX)
-        if data is None:
+        if data is None or self._documents:  # what is broken is listed rightly
             return
         try:
             listed, there = (parse_json(each, INDEX) for each in (data, index_document(self.folder)))

@@ -103,7 +103,7 @@ def test_a_store_does_not_decide_what_code_a_pasted_line_runs(
     )
     group = next(Path("grads.zarr/checkpoints").glob("*/pool/zarr.json"))
     document = json.loads(group.read_text())
-    document["attributes"]["provenance"]["options"] |= {
+    document["attributes"]["gradstore"]["attributes"]["provenance"]["options"] |= {
         "trust_remote_code": True,
         "base": "evil/model",
         "init_lora": "--trust-remote-code",

@@ -77,7 +77,7 @@ def test_the_message_names_the_object(whole: Path, tmp_path: Path) -> None:
         "checkpoints/step-1/pool/sgd/gradient/c/9/0",
         "checkpoints/step-1/pool/.stray",
         "checkpoints/step-1/pool/parts/0.npz",
-        "checkpoints/gone/pool/manifest.json",
+        "checkpoints/gone/pool/data",
         "graphs/.g.other/zarr.json",
     ],
 )
