@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from gradstore.store import Dataset
+
 
 def by_name(entries: list[dict[str, Any]], name: str) -> dict[str, Any]:
     return next(entry for entry in entries if entry["name"] == name)
@@ -39,10 +41,27 @@ def test_info_shows_sources_and_projection(run, built: Path) -> None:
     assert checkpoint["identity"]["projection"]["kind"] == "external"
 
 
+def test_info_takes_counts_from_manifests_and_reads_no_column_for_them(
+    run, built: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(dataset: Dataset) -> None:
+        raise AssertionError(f"read a column of {dataset.name}")
+
+    for name in ("sources", "reasons"):
+        monkeypatch.setattr(Dataset, name, property(read))
+    result = run("store", "info", built)
+    assert result.exit_code == 0, result.output
+    assert "chat 40, math 20" in result.stdout
+
+
 def test_verify_accepts_a_sound_store(run, built: Path) -> None:
     result = run("store", "verify", built)
     assert (result.exit_code, result.stdout) == (0, "no problems\n")
-    assert json.loads(run("store", "verify", built, "--json").stdout) == {"ok": True, "problems": []}
+    assert json.loads(run("store", "verify", built, "--json").stdout) == {
+        "ok": True,
+        "problems": [],
+        "base": None,
+    }
 
 
 def test_verify_lists_damage_and_exits_with_4(run, store: Path) -> None:
@@ -184,3 +203,13 @@ def test_convert_says_what_rows_have_been_through(run, built: Path, tmp_path: Pa
     assert "against int4" in text
     assert run("store", "convert", built, built, "--to", "int4").exit_code == 2
     assert run("store", "convert", built, tmp_path / "a", "--to", "sign").exit_code == 3
+
+
+def test_verify_of_an_overlay_says_that_its_base_was_not_checked(run, built: Path, tmp_path: Path) -> None:
+    overlay = tmp_path / "over.zarr"
+    assert run("store", "new", overlay, "--on", built).exit_code == 0
+    command = f"gradstore store verify {built.resolve()}"
+    told = run("store", "verify", overlay).stdout.splitlines()
+    assert told == ["no problems", f"the base was not checked: `{command}` does"]
+    found = json.loads(run("store", "verify", overlay, "--json").stdout)
+    assert found["base"] == {"location": str(built.resolve()), "checked": False, "command": command}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
 import click
@@ -31,8 +32,9 @@ if TYPE_CHECKING:
 def command(ctx: click.Context, store: str, mend: bool, source: str | None, as_json: bool) -> None:
     """Check every object: its checksum, and whether its content can be.
 
-    Exits with 4 if something is wrong, after listing what. --repair changes nothing that is whole: an object is
-    replaced only by the very bytes that its manifest tells.
+    Exits with 4 if something is wrong, after listing what. Of an overlay its own content is read, and its base, which
+    may be a large download, is only compared with what it was: the command that checks it is printed. --repair
+    changes nothing that is whole: an object is replaced only by the very bytes that its manifest tells.
 
     \b
     Examples:
@@ -47,18 +49,29 @@ def command(ctx: click.Context, store: str, mend: bool, source: str | None, as_j
 
         done = repair(store, source=source, progress=console.progress)
         problems = done.problems
-        console.emit_json({"ok": not problems, **console.plain(done)}) if as_json else console.emit(
-            _text(done)
-        )
+        told, text = console.plain(done), _text(done)
     else:
         from gradstore.inspection import verify as find_problems
 
         problems = find_problems(store, progress=console.progress)
-        if as_json:
-            console.emit_json({"ok": not problems, "problems": problems})
-        else:
-            console.emit("\n".join(map(str, problems)) or "no problems")
+        told, text = {"problems": problems}, "\n".join(map(str, problems)) or "no problems"
+    base = _base(store)
+    if as_json:
+        console.emit_json({"ok": not problems, **told, "base": base})
+    else:
+        console.emit(f"{text}\nthe base was not checked: `{base['command']}` does" if base else text)
     ctx.exit(4 if problems else 0)
+
+
+def _base(location: str) -> dict[str, object] | None:
+    """What an overlay lies on, and how that is checked."""
+    from gradstore.store import open_store
+
+    base = open_store(location).base
+    if base is None:
+        return None
+    words = ["gradstore", "store", "verify", str(base.folder)]
+    return {"location": str(base.folder), "checked": False, "command": shlex.join(words)}
 
 
 def _text(done: Repair) -> str:
