@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import asdict
 
 from gradstore.errors import IncompatibleError, UsageError
 from gradstore.records import CheckpointIdentity
@@ -13,6 +14,16 @@ from gradstore.store.root import root_document
 from gradstore.store.store import Store, open_store
 
 __all__ = ["check_comparable", "create_store", "join_checkpoint"]
+
+EXTERNAL = "external"
+_SPELLED = {"kind": "projection"}
+_TOLD = (
+    ("adapter_digest", "adapter", ""),
+    ("base_digest", "base model", "name the same with `--base`"),
+    ("tokenizer_digest", "tokenizer", "put the same beside the checkpoint"),
+    ("template_digest", "chat template", "give the same `--chat-template`"),
+    ("parameters", "set of trained parameters", ""),
+)
 
 
 def create_store(path: str | os.PathLike[str]) -> Store:
@@ -93,9 +104,26 @@ def check_comparable(
     IncompatibleError
         The message lists what differs.
     """
-    differences = stored.differences(identity)
-    if differences:
+    if stored.differences(identity):
+        what, cure = _refusal(stored, identity)
         raise IncompatibleError(
             f"checkpoint {checkpoint!r} of {path} holds rows that cannot be compared with these "
-            f"({'; '.join(differences)}): use another store, or rename the checkpoint folder"
+            f"(the store has {what}): {cure}use another store"
         )
+
+
+def _refusal(stored: CheckpointIdentity, identity: CheckpointIdentity) -> tuple[str, str]:
+    """What differs, and what makes it the same."""
+    theirs, ours = asdict(stored.projection), asdict(identity.projection)
+    names = [name for name in theirs if theirs[name] != ours[name]]
+    what = [f"{_SPELLED.get(name, name)} {theirs[name]}, this command {ours[name]}" for name in names]
+    told = [(text, cure) for name, text, cure in _TOLD if getattr(stored, name) != getattr(identity, name)]
+    what += [f"another {text}" for text, _ in told]
+    if stored.adapter_digest != identity.adapter_digest:  # then all else may differ for this
+        cures = ["rename the checkpoint folder"]
+    else:
+        options = [f"--{_SPELLED.get(name, name)} {theirs[name]}" for name in names]
+        imported = EXTERNAL in (theirs["kind"], ours["kind"])  # no option makes vectors the same
+        cures = [f"add `{' '.join(options)}`"] if options and not imported else []
+        cures += [cure for _, cure in told if cure]
+    return "; ".join(what), ", or ".join([" and ".join(cures), ""]) if cures else ""

@@ -94,7 +94,7 @@ def test_train_and_target_of_one_checkpoint_are_comparable(less_run, tmp_path: P
     expected = np.argsort(-(unit[0] @ unit[1].T).mean(axis=1))[:3]
     assert picked.selection.picks.tolist() == expected.tolist()
     other = less_run(matrix(4, 6), name="mmlu-ckpt105-sgd")
-    with pytest.raises(IncompatibleError, match="projection dim: 6, not 8"):
+    with pytest.raises(IncompatibleError, match="the store has dim 8, this command 6\\): use another store"):
         gradstore.import_gradients(store, other, name="mmlu", target=True)
 
 
