@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
-from gradstore.store import Dataset, Store, carries_adapter
-from gradstore.store.layout import ADAPTER, CHECKPOINTS, METADATA, parse_group, parse_json, read_document
+from gradstore.store import Dataset, Store, carries_adapter, names_base
+from gradstore.store.layout import CHECKPOINTS, METADATA, parse_group, read_document
 
 __all__ = ["extract_again", "extract_pool", "extract_target", "line", "paths_to_replace", "select_rows"]
 
@@ -76,7 +76,7 @@ def extract_target(store: Store, checkpoint: str) -> str:
     own = ("--data", _nearby("target.jsonl"), "--name", "target", "--target")
     if carries_adapter(store, checkpoint):
         base = store.identity(checkpoint).base
-        more = () if _names_base(store, checkpoint) else ("--base", _nearby(base, store))
+        more = () if names_base(store, checkpoint) else ("--base", _nearby(base, store))
         return line("extract", store.location, "--checkpoint", f"store:{checkpoint}", *more, *own)
     if store.identity(checkpoint).base_digest:
         return line("extract", store.location, "--checkpoint", _nearby(checkpoint, store), *own)
@@ -106,13 +106,6 @@ def _option(name: str, value: Any) -> list[str]:
     if name not in _VALUES or value is None:
         return []
     return [typed, ",".join(map(str, value)) if isinstance(value, list) else str(value)]
-
-
-def _names_base(store: Store, checkpoint: str) -> bool:
-    """Whether the adapter in the store tells where its base model is."""
-    folder = store.at(f"{CHECKPOINTS}/{checkpoint}/{ADAPTER}")
-    config: Mapping[str, Any] = parse_json(folder.get("adapter_config.json") or b"{}", folder)
-    return bool(config.get("base_model_name_or_path"))
 
 
 def _nearby(name: str, store: Store | None = None) -> str:

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from gradstore.errors import IncompatibleError, UsageError
+from gradstore.errors import IncompatibleError
 from gradstore.graph.graph import Graph
 from gradstore.graph.nodes import Nodes
 from gradstore.graph.origin import rebuild_command
 from gradstore.graph.sets import common_checkpoints, open_nodes
 from gradstore.select.context import Neighbours
+from gradstore.select.lacking import check_directions
 from gradstore.select.protocol import Selector
 
 if TYPE_CHECKING:
@@ -39,17 +40,18 @@ def open_for(
     Raises
     ------
     UsageError
-        If a data set lacks a direction that `rule` is made for; names the command that extracts it.
+        If data sets lack a direction that `rule` is made for; names the commands that add it.
     StoreNotFoundError, IncompatibleError, DataError
         As `gradstore.graph.open_nodes`.
     """
     made_for: tuple[str | None, str | None] = getattr(rule, "directions", (None, None))
     chosen = (direction or made_for[0], target_direction or made_for[1])
-    for names, given, wanted in zip((train, targets), (direction, target_direction), made_for, strict=True):
-        if wanted is not None and given is None and names:
-            for key in common_checkpoints(store, [*train, *targets], checkpoints):
-                for name in names:
-                    _check_direction(rule, store, key, name, wanted)
+    wanted = {
+        **dict.fromkeys(train, made_for[0] if direction is None else None),
+        **dict.fromkeys(targets, made_for[1] if target_direction is None else None),
+    }
+    if any(wanted.values()):
+        check_directions(rule.name, store, wanted, common_checkpoints(store, [*train, *targets], checkpoints))
     return open_nodes(
         store,
         train=train,
@@ -57,20 +59,6 @@ def open_for(
         checkpoints=checkpoints,
         direction=chosen[0],
         target_direction=chosen[1],
-    )
-
-
-def _check_direction(rule: Selector, store: Store, key: str, name: str, wanted: str) -> None:
-    dataset = store.dataset(name, key)
-    if wanted in dataset.directions:
-        return
-    is_target = bool(dataset.attributes.get("target", False))
-    option = "--target-direction" if is_target else "--direction"
-    raise UsageError(
-        f"selector {rule.name!r} reads the direction {wanted!r}, and data set {name!r} in checkpoint {key!r} has only "
-        f"{', '.join(dataset.directions)}; run `gradstore extract {store.location} --checkpoint store:{key} "
-        f"--data FILE --name {name}{' --target' if is_target else ''} --direction {wanted}` with the file it came "
-        f"from, or choose another with {option}"
     )
 
 

@@ -1,7 +1,13 @@
 """The store: gradients in Zarr, written so that a kill loses nothing, read by the manifest; docs/format.md."""
 
 from gradstore.store.artifacts import Artifact, read_artifact, told_before, write_artifact
-from gradstore.store.attachment import ADAPTER_FILES, carries_adapter, embed_adapter, unpack_adapter
+from gradstore.store.attachment import (
+    ADAPTER_FILES,
+    carries_adapter,
+    embed_adapter,
+    names_base,
+    unpack_adapter,
+)
 from gradstore.store.claim import Claim
 from gradstore.store.create import check_comparable, create_store
 from gradstore.store.dataset import Dataset
@@ -25,6 +31,7 @@ __all__ = [
     "download_note",
     "embed_adapter",
     "forecast",
+    "names_base",
     "new_store",
     "open_store",
     "read_artifact",

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from gradstore.errors import CorruptError, StoreNotFoundError, UsageError
 from gradstore.storage import Folder
-from gradstore.store.layout import ADAPTER, CHECKPOINTS, LOCK
+from gradstore.store.layout import ADAPTER, CHECKPOINTS, LOCK, parse_json
 from gradstore.store.manifest import Sealed, is_sealed, read_manifest
 from gradstore.store.recorder import Recorder
 from gradstore.store.store import Store
 
-__all__ = ["ADAPTER_FILES", "carries_adapter", "embed_adapter", "unpack_adapter"]
+__all__ = ["ADAPTER_FILES", "carries_adapter", "embed_adapter", "names_base", "unpack_adapter"]
 
 ADAPTER_FILES = (
     "adapter_config.json",
@@ -77,6 +78,13 @@ def embed_adapter(store: Store, checkpoint: str, files: Mapping[str, bytes]) -> 
             for name, data in sorted(files.items()):
                 recorder.ensure(name, data)
             recorder.seal()
+
+
+def names_base(store: Store, checkpoint: str) -> bool:
+    """Whether the adapter that a store carries tells where its base model is: if not, ``--base`` has to."""
+    folder = _folder(store, checkpoint)
+    config: Mapping[str, Any] = parse_json(folder.get("adapter_config.json") or b"{}", folder)
+    return bool(config.get("base_model_name_or_path"))
 
 
 def unpack_adapter(store: Store, checkpoint: str, into: Path) -> Path:

@@ -101,9 +101,12 @@ def test_one_thread_and_two_choose_the_same_to_the_last_bit(place: Path, selecto
     assert chosen(1) == chosen(2)
 
 
-def test_a_selector_made_for_a_direction_that_is_missing_names_the_command(place: Path) -> None:
-    with pytest.raises(UsageError, match=r"reads the direction 'rds'.*gradstore extract .* --direction rds"):
+def test_a_selector_made_for_a_direction_that_is_missing_names_all_that_lack_it(place: Path) -> None:
+    with pytest.raises(UsageError) as error:
         gradstore.select(place, selector="rds", target="aim", budget=5, checkpoints=["one-sgd"])
+    assert "'pool' has sgd and no rds in one-sgd; 'aim' has sgd and no rds in one-sgd." in str(error.value)
+    assert "Import such vectors of all of them under a checkpoint of its own" in str(error.value)
+    assert str(error.value).endswith("or choose others with --direction and --target-direction")
     chosen = gradstore.select(
         place,
         selector="rds",
