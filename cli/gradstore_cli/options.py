@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import import_module
 from keyword import iskeyword
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from gradstore_cli import completers
 from gradstore_cli.config import read_config
@@ -31,6 +32,7 @@ __all__ = [
     "license_option",
     "max_length_option",
     "positive",
+    "refuse",
     "seed_option",
     "storage_option",
     "store_argument",
@@ -53,17 +55,28 @@ FORMATS = ("messages", "prompt-completion", "alpaca", "sharegpt", "text", "token
 positive = click.IntRange(min=1)
 
 
-def as_bytes(ctx: click.Context, param: click.Parameter, text: str | None) -> int | None:
+def as_bytes(_ctx: click.Context, param: click.Parameter, text: str | None) -> int | None:
     """What a size such as ``4GB`` means; a callback."""
-    if text is None:
-        return None
-    from gradstore.errors import UsageError
     from gradstore.storage.cache import parse_size
 
-    try:
-        return parse_size(text)
-    except UsageError as error:
-        raise click.BadParameter(f"{text!r} is no size such as 4GB or 500MB", ctx, param) from error
+    return None if text is None else parse_size(text, param.opts[-1])
+
+
+def refuse(ctx: click.Context, names: Iterable[str], why: str) -> None:
+    """Refuse options that would do nothing. A file of options may have them: it can serve several commands.
+
+    Parameters
+    ----------
+    ctx : click.Context
+    names : iterable of str
+        Names of parameters.
+    why : str
+        The message, where ``{}`` stands for the option as it is written.
+    """
+    for name in names:
+        if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            written = " or ".join(each.opts[-1] for each in ctx.command.params if each.name == name)
+            raise click.UsageError(why.format(written), ctx)
 
 
 class Command(click.Command):

@@ -24,17 +24,19 @@ def overview(store: Store) -> dict[str, Any]:
     for checkpoint in found["checkpoints"]:
         for dataset in checkpoint["datasets"]:
             if dataset.get("sealed"):
-                dataset |= _statistics(store.dataset(dataset["name"], checkpoint["name"]))
+                dataset |= _statistics(store.dataset(dataset["name"], checkpoint["name"]), dataset["reasons"])
     return found | {"writable": store.writable}
 
 
-def _statistics(dataset: Dataset) -> dict[str, Any]:
+def _statistics(dataset: Dataset, reasons: Mapping[str, int]) -> dict[str, Any]:
     from gradstore.store.licence import licences
+    from gradstore.store.source_counts import told_sources
 
+    sources = told_sources(dataset.manifest.facts, lambda: dataset.sources)
     losses = [float(loss) for loss in dataset.loss if math.isfinite(loss)]
     return {
-        "invalid": dict(Counter(reason for reason in dataset.reasons if reason)),
-        "sources": dict(Counter(dataset.sources).most_common()),
+        "invalid": dict(reasons),
+        "sources": dict(Counter(dataset.sources if sources is None else sources).most_common()),
         "subtasks": len({subtask for subtask in dataset.subtasks if subtask}),
         "tokens": int(dataset.tokens.sum()),
         "mean_loss": statistics.fmean(losses) if losses else None,

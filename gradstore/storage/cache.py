@@ -173,11 +173,17 @@ def cache_from_environment() -> Cache:
             f"this user has no home folder: set {FOLDER} to a folder for the cache"
         ) from None
     size = os.environ.get(SIZE)
-    return Cache(root, parse_size(size) if size else _DEFAULT_SIZE)
+    return Cache(root, parse_size(size, SIZE) if size else _DEFAULT_SIZE)
 
 
-def parse_size(text: str) -> int:
+def parse_size(text: str, what: str) -> int:
     """Bytes that a text such as ``500 MB`` means.
+
+    Parameters
+    ----------
+    text : str
+    what : str
+        What it is the value of, for the message.
 
     Raises
     ------
@@ -186,7 +192,7 @@ def parse_size(text: str) -> int:
     """
     found = _SIZE.fullmatch(text)
     if found is None:
-        raise UsageError(f"{SIZE} is a size such as 20GB or 500MB, not {text!r}")
+        raise UsageError(f"{what} is a size such as 20GB or 500MB, not {text!r}")
     return int(float(found.group(1)) * _UNITS[found.group(2).lower()])
 
 

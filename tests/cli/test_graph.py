@@ -267,7 +267,7 @@ def test_a_build_lists_conflicts(run, store: Path) -> None:
     found = json.loads(run("graph", "show", store, "p3", "--json").stdout)
     assert len(found["conflicts"]) == 3
     assert all(link["cosine"] < 0 for link in found["conflicts"])
-    assert "no size such as 4GB" in run("graph", store, "--memory", "much").stderr
+    assert "--memory is a size such as" in run("graph", store, "--memory", "much").stderr
 
 
 DOCS = (Path(__file__).parents[2] / "docs/graph.md").read_text(encoding="utf-8")

@@ -97,7 +97,7 @@ def test_without_a_graph_the_walk_picks_what_it_picks_on_the_exact_one(
     assert run("graph", store, "--exact", "-m", 4).exit_code == 0
     assert run(*base).exit_code == 0
     assert (tmp_path / "p.jsonl").read_bytes() == without
-    assert "no size such as 4GB" in run(*base, "--memory", "much").stderr
+    assert "--memory is a size such as" in run(*base, "--memory", "much").stderr
 
 
 def test_parameters_reach_the_selector_by_their_types(run, store: Path, tmp_path: Path) -> None:

@@ -246,13 +246,13 @@ def test_the_environment_says_where_it_is_and_how_large(
 @given(st.integers(0, 10**6), st.sampled_from(["", "B", "k", "MB", "gb", " TB "]))
 def test_sizes_are_numbers_with_units(number: int, unit: str) -> None:
     power = {"": 0, "b": 0, "k": 1, "mb": 2, "gb": 3, "tb": 4}[unit.strip().lower()]
-    assert parse_size(f"{number}{unit}") == number * 1000**power
+    assert parse_size(f"{number}{unit}", "--memory") == number * 1000**power
 
 
 @pytest.mark.parametrize("text", ["much", "-1", "1 XB", "1e3", "", "GB"])
 def test_what_is_no_size_is_told(text: str) -> None:
-    with pytest.raises(UsageError, match="is a size such as 20GB"):
-        parse_size(text)
+    with pytest.raises(UsageError, match=r"^--memory is a size such as 20GB"):
+        parse_size(text, "--memory")
 
 
 def test_folders_on_a_disk_keep_no_copies(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from gradstore_cli.options import (
     license_option,
     max_length_option,
     positive,
+    refuse,
     seed_option,
     store_argument,
 )
@@ -209,10 +210,9 @@ def command(
       gradstore extract part3.zarr --checkpoint run --data pool.jsonl --name pool --part 3/8
     """
     if not options["init_lora"]:
-        for name in LORA:
-            _refuse(ctx, name, "--init-lora")
+        refuse(ctx, LORA, "`{}` is for `--init-lora`; give both or neither")
     if not dry_run:
-        _refuse(ctx, "price_per_hour", "--dry-run")
+        refuse(ctx, ["price_per_hour"], "`{}` is for `--dry-run`; give both or neither")
     for name in (*LORA, "projection"):  # the library has the defaults
         if options[name] is None:
             del options[name]
@@ -234,9 +234,3 @@ def command(
     else:
         reports = extract(store, **options, progress=console.progress, log=console.log)
         console.emit_json(reports) if as_json else console.emit(report_text(reports))
-
-
-def _refuse(ctx: click.Context, name: str, needed: str) -> None:
-    """Refuse an option that would do nothing. A file of options may have it: it can serve several commands."""
-    if ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
-        raise click.UsageError(f"`--{name.replace('_', '-')}` is for `{needed}`; give both or neither", ctx)

@@ -20,6 +20,7 @@ from gradstore_cli.options import (
     config_option,
     direction_options,
     positive,
+    refuse,
     scheduler_option,
     seed_option,
     store_argument,
@@ -232,7 +233,7 @@ def command(
             options[option] = options[option] or None
         options["limits"] = Limits(excluded_rows(exclude), min_tokens or 0, per_source, near_duplicate)
     else:
-        _check_replay(ctx)
+        refuse(ctx, _REPLAYED, "{} cannot be given with --replay: the record decides it")
         recorded = read_record(record)
     opened = open_store(store, verified=verified)
     if form != "ids" and not data:
@@ -300,16 +301,6 @@ def _budget(
     if len(spoken or named) != 1:
         raise click.UsageError("give one of -n, --fraction and --tokens, and only one of them", ctx)
     return {"count": count, "fraction": fraction, "tokens": None}[(spoken or named)[0]]
-
-
-def _check_replay(ctx: click.Context) -> None:
-    """Refuse options that a record decides."""
-    for name in _REPLAYED:
-        if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:
-            option = next(each for each in ctx.command.params if each.name == name)
-            raise click.UsageError(
-                f"{option.opts[0]} cannot be given with --replay: the record decides it", ctx
-            )
 
 
 def _reasons(store: Store, picked: Picked, count: int) -> list[dict[str, Any]]:

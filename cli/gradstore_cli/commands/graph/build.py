@@ -6,7 +6,6 @@ import time
 from typing import Any, Literal
 
 import click
-from click.core import ParameterSource
 
 from gradstore_cli import completers, console
 from gradstore_cli.cluster import working_on
@@ -17,6 +16,7 @@ from gradstore_cli.options import (
     config_option,
     direction_options,
     positive,
+    refuse,
     scheduler_option,
     seed_option,
     store_argument,
@@ -24,6 +24,8 @@ from gradstore_cli.options import (
     train_option,
     verify_option,
 )
+
+_CHECKING = {"store", "check", "name", "verified", "as_json"}
 
 
 class _Building(Command):
@@ -161,7 +163,9 @@ def command(
       gradstore graph show grads.zarr dolly_17
     """
     if check:
-        _only_what_checks(ctx)
+        building = [each.name or "" for each in ctx.command.params if each.expose_value]
+        others = [name for name in building if name not in _CHECKING]
+        refuse(ctx, others, "--check builds nothing: leave out {}, or --check to build")
     from gradstore.graph import build_graph, load_graph
     from gradstore.graph.quality import stored_quality
     from gradstore.store import open_store
@@ -190,13 +194,3 @@ def command(
 def _given(options: dict[str, Any]) -> dict[str, Any]:
     """`options` without those that leave it to the library."""
     return {name: value for name, value in options.items() if value is not None and value != ()}
-
-
-def _only_what_checks(ctx: click.Context) -> None:
-    """Refuse options that say how to build, where nothing is built; those of a config file are passed over."""
-    kept = {"store", "check", "name", "verified", "as_json"}
-    names = [option.name or "" for option in ctx.command.params if option.expose_value]
-    for name in names:
-        if name not in kept and ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:
-            written = " or ".join(option.opts[-1] for option in ctx.command.params if option.name == name)
-            raise click.UsageError(f"--check builds nothing: leave out {written}, or --check to build", ctx)
