@@ -72,7 +72,7 @@ def build_graph(
     direction, target_direction : str, optional
         Default: ``adam`` and ``sgd`` where a data set has them, else its only direction.
     neighbours : int, default 32
-        Neighbours of each row.
+        Neighbours of each row, or all others where they are fewer.
     conflicts : int, default 0
         Rows of most negative cosine to list for each row.
     method : {"auto", "exact", "hnsw"}
@@ -134,6 +134,7 @@ def build_graph(
     note = download_note(nodes.vectors)
     if note:
         log(note)
+    neighbours, conflicts = (_fitting(len(nodes), each, log) for each in (neighbours, conflicts))
     wanted = [Wanted(1, neighbours), *([Wanted(-1, conflicts)] if conflicts else [])]
     before = None if rebuild else lists_so_far(opened, name, nodes, wanted, method)
     if before is not None:
@@ -237,6 +238,14 @@ def _lists(
         }
     whole = [expanded(nodes, each, first, one) for each, one in zip(lists, wanted, strict=True)]
     return whole, {"method": chosen.name, "why": chosen.why, "settings": settings, "attached": 0}
+
+
+def _fitting(nodes: int, each: int, log: Log) -> int:
+    """How many others a row can list: a longer list would be stored as padding."""
+    most = max(nodes - 1, 1)
+    if each > most:
+        log(f"a row of {nodes} has {most} others: {most} are listed instead of {each}")
+    return min(each, most)
 
 
 def _check(

@@ -66,8 +66,8 @@ def lists_so_far(
     for (links, cosines), each in zip(of_kind, wanted, strict=False):
         moved = np.full((len(nodes), each.m), -1, np.int32)
         values = np.zeros(moved.shape, np.float32)
-        moved[place] = np.where(links >= 0, place[links], -1)
-        values[place] = cosines
+        moved[place, : links.shape[1]] = np.where(links >= 0, place[links], -1)
+        values[place, : links.shape[1]] = cosines
         lists.append((moved, values))
     new = np.setdiff1d(np.arange(len(nodes)), place)
     built = {key: graph.attributes[key] for key in ("method", "why", "settings")}
@@ -81,10 +81,15 @@ def _alike(graph: Graph, nodes: Nodes, wanted: Sequence[Wanted], method: str) ->
         held["checkpoints"] == [dataset.checkpoint for dataset in nodes.parts[0].datasets]
         and held.get("weights") == list(nodes.weights)
         and all(directions.get(name) == direction for name, direction in held["directions"].items())
-        and [graph.neighbours.shape[1], graph.conflicts.shape[1]]
-        == [wanted[0].m, wanted[1].m if wanted[1:] else 0]
+        and _as_long(graph, graph.neighbours.shape[1], wanted[0].m)
+        and _as_long(graph, graph.conflicts.shape[1], wanted[1].m if wanted[1:] else 0)
         and method in ("auto", graph.method)
     )
+
+
+def _as_long(graph: Graph, length: int, wanted: int) -> bool:
+    """Whether lists of a length are those that are wanted now, or were, and held all other rows."""
+    return length in (wanted, min(wanted, max(len(graph) - 1, 1)))
 
 
 def _places(graph: Graph, nodes: Nodes) -> Index | None:

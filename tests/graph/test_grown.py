@@ -119,3 +119,21 @@ def test_settings_that_cannot_be_right_are_refused(
 ) -> None:
     with pytest.raises(gradstore.errors.UsageError, match=message):
         build_graph(grown_store(tmp_path), **change)
+
+
+def test_lists_are_no_longer_than_there_are_other_rows_and_grow_with_the_store(tmp_path: Path) -> None:
+    gradstore.import_arrays(tmp_path, name="pool", gradients=random_rows(20, 12))
+    wish: dict[str, Any] = {"neighbours": 10**6, "conflicts": 10**6, "method": "exact"}
+    said: list[str] = []
+    graph = build_graph(tmp_path, log=said.append, **wish)
+    assert graph.neighbours.shape == graph.conflicts.shape == (20, 19)
+    assert graph.attributes["neighbours"] == 19
+    assert said.count("a row of 20 has 19 others: 19 are listed instead of 1000000") == 2
+    add(tmp_path, "goal", 4, seed=3, target=True)
+    graph = build_graph(tmp_path, **wish)
+    assert graph.neighbours.shape == (24, 23)
+    assert graph.attributes["attached"] == 4
+    assert same(graph, build_graph(tmp_path, name="whole", **wish))
+    add(tmp_path, "more", 30, seed=4)
+    wish |= {"neighbours": 30, "conflicts": 3}
+    assert same(build_graph(tmp_path, **wish), build_graph(tmp_path, name="whole", rebuild=True, **wish))
