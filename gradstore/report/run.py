@@ -86,6 +86,9 @@ def report(
         if wanted is not None:
             _check_installed(kind)
     place = _checked(out) if out is not None else None
+    if png is not None:
+        there = next(each for each in (Path(png), *Path(png).parents) if each.exists())
+        check_folder(there / "map.png")
     opened = open_store(store) if isinstance(store, str | Path) else store
     found = gather(opened, selections, graph)
     shown = choose(found, seed)

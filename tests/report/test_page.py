@@ -256,6 +256,8 @@ def test_names_that_are_not_there_and_places_that_cannot_be_written(
         gradstore.report(shown_store, tmp_path / "page.html", selections=["wide", "wide"])
     with pytest.raises(StoreWriteError, match="no folder"):
         gradstore.report(shown_store, tmp_path / "none" / "page.html")
+    with pytest.raises(StoreWriteError, match="cannot be written: there is no folder .*page"):
+        gradstore.report(shown_store, None, png=Path(__file__) / "figures")
     with pytest.raises(UsageError, match="page or pictures"):
         gradstore.report(shown_store, None)
     assert not list(tmp_path.iterdir())
