@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from gradstore.errors import StoreWriteError, UsageError, first_line
-from gradstore.progress import Bar
+from gradstore.interchange.npy_files import Float, write_blocks
+from gradstore.progress import Bar, silent
 from gradstore.storage.complete import fresh_folder
 
 if TYPE_CHECKING:
@@ -41,8 +43,9 @@ def write_less(dataset: Dataset, direction: str, out: Path, bar: Bar) -> Path:
         for start in range(0, shape[0], ROWS):
             stop = min(start + ROWS, shape[0])
             save_tensor(dataset.read(direction, start, stop), folder / f"grads-{stop}.pt")
-        _whole(dataset, direction, folder / "all_unormalized.pt", shape, None)
-        _whole(dataset, direction, folder / "all_orig.pt", shape, bar)
+        with silent(shape[0], "rows", "") as unseen:
+            _whole(dataset, direction, folder / "all_unormalized.pt", unseen, None)
+        _whole(dataset, direction, folder / "all_orig.pt", bar, _unit)
     return place
 
 
@@ -65,19 +68,18 @@ def save_tensor(array: npt.NDArray[Any], path: Path) -> None:
         raise StoreWriteError(f"{path} cannot be written: {reason}") from error
 
 
-def _whole(dataset: Dataset, direction: str, path: Path, shape: tuple[int, int], bar: Bar | None) -> None:
-    """All rows in one file; with a bar, those divided by their norms. Mapped from a raw file, so not in memory."""
-    raw = path.with_suffix(".raw")
+def _whole(
+    dataset: Dataset, direction: str, path: Path, bar: Bar, change: Callable[[Float], Float] | None
+) -> None:
+    """All rows in one file, changed or as they are. Mapped from a raw file, so not in memory."""
+    raw, shape = path.with_suffix(".raw"), (len(dataset), dataset.dim(direction))
     with raw.open("wb") as file:
-        for _, rows in dataset.blocks(direction):
-            file.write(np.ascontiguousarray(rows if bar is None else _unit(rows), "<f4").view(np.uint8).data)
-            if bar is not None:
-                bar.update(len(rows))
+        write_blocks(dataset, direction, file, bar, change)
     save_tensor(np.memmap(raw, np.float32, "r+", shape=shape), path)
     raw.unlink()
 
 
-def _unit(rows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+def _unit(rows: Float) -> Float:
     norms = np.sqrt(np.einsum("ij,ij->i", rows, rows, dtype=np.float64)).astype(np.float32)
     return np.asarray(rows / np.maximum(norms, _SMALLEST_NORM)[:, None])
 

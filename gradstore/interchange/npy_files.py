@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from gradstore.errors import UsageError
 from gradstore.progress import Bar
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from gradstore.store import Dataset
 
 __all__ = ["write_blocks", "write_npy"]
+
+Float = npt.NDArray[np.float32]
 
 
 def write_npy(dataset: Dataset, direction: str, out: Path, bar: Bar) -> Path:
@@ -51,8 +55,15 @@ def write_npy(dataset: Dataset, direction: str, out: Path, bar: Bar) -> Path:
     return out
 
 
-def write_blocks(dataset: Dataset, direction: str, file: IO[bytes], bar: Bar) -> None:
-    """Append all rows as little-endian float32."""
+def write_blocks(
+    dataset: Dataset,
+    direction: str,
+    file: IO[bytes],
+    bar: Bar,
+    change: Callable[[Float], Float] | None = None,
+) -> None:
+    """Append all rows, each block of them changed by `change`, as little-endian float32."""
     for _, rows in dataset.blocks(direction):
-        file.write(np.ascontiguousarray(rows, "<f4").view(np.uint8).data)
+        made = rows if change is None else change(rows)
+        file.write(np.ascontiguousarray(made, "<f4").view(np.uint8).data)
         bar.update(len(rows))
