@@ -90,7 +90,7 @@ class Disk:
         if there and (folder in self._durable or self._top not in folder.parents):
             return []
         above = self._create(folder.parent)
-        with writing(folder):
+        with writing(folder, begun=self._top in folder.parents):
             folder.mkdir(exist_ok=True)
         return [*above, folder]
 
