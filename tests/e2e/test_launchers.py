@@ -43,11 +43,13 @@ def alone(store: Path, run: Path, rows: Path) -> None:
 
 
 def test_torchrun_with_two_processes_writes_the_store_of_one(
-    tiny_run: Path, token_rows: Path, tmp_path: Path
+    tiny_run: Path, token_rows: Path, tmp_path: Path, quick_command: str
 ) -> None:
     alone(tmp_path / "one.zarr", tiny_run, token_rows)
     launcher = (BIN / "torchrun", "--standalone", "--nproc-per-node", "2", "--no-python")
-    said = run(*launcher, BIN / "gradstore", "extract", tmp_path / "two.zarr", *options(tiny_run, token_rows))
+    said = run(
+        *launcher, "gradstore", "extract", tmp_path / "two.zarr", *options(tiny_run, token_rows), PATH=quick_command
+    )  # fmt: skip
     assert "2/2: " in said
     assert contents(tmp_path / "two.zarr") == contents(tmp_path / "one.zarr")
 
