@@ -59,10 +59,11 @@ def originals(vectors: Vectors) -> Index:
     first = np.arange(len(vectors))
     order = np.argsort(marks, kind="stable")
     same = np.flatnonzero(marks[order][1:] == marks[order][:-1]) + 1
-    for place in same:  # ascending: the row before has its original already
-        row, before = order[place], order[place - 1]
-        if np.array_equal(*vectors.take([row, before])):
-            first[row] = first[before]
+    for start in range(0, len(same), _BLOCK):
+        places = same[start : start + _BLOCK]
+        equal = (vectors.take(order[places]) == vectors.take(order[places - 1])).all(axis=1)
+        for place in places[equal]:  # ascending: the row before has its original already
+            first[order[place]] = first[order[place - 1]]
     return first
 
 

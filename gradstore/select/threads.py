@@ -6,14 +6,14 @@ kernels for edges round differently. So each product is made by one thread, and 
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TypeVar
 
 from threadpoolctl import threadpool_info, threadpool_limits
+
+from gradstore.store.ahead import read_ahead
 
 __all__ = ["in_order", "undivided"]
 
@@ -42,14 +42,4 @@ def undivided() -> Iterator[int]:
 
 def in_order(work: Callable[[T], R], items: Iterable[T], threads: int) -> Iterator[R]:
     """Results of `work` in the order of `items`; at most ``threads + 1`` of both exist at a time."""
-    if threads < 2:
-        yield from map(work, items)
-        return
-    waiting: deque[Future[R]] = deque()
-    with ThreadPoolExecutor(threads) as pool:
-        for item in items:
-            waiting.append(pool.submit(work, item))
-            if len(waiting) > threads:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+    return map(work, items) if threads < 2 else read_ahead(work, items, threads)

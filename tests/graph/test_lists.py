@@ -170,6 +170,19 @@ def test_copies_compared_once_are_listed_as_if_all_had_been(seed: int, n: int, t
         assert same(expanded(vectors, lists, first, wanted), whole)
 
 
+def test_copies_are_compared_many_at_a_time() -> None:
+    class Counted(Dense):
+        takes = 0
+
+        def take(self, nodes: object) -> Float:
+            self.takes += 1
+            return super().take(nodes)
+
+    vectors = Counted(np.repeat(random_rows(2, 20), 1500, axis=0))
+    np.testing.assert_array_equal(originals(vectors), np.repeat([0, 1500], 1500))
+    assert vectors.takes < 10  # for 2998 copies
+
+
 def test_rows_that_are_nearly_parallel_do_not_fill_the_memory() -> None:
     rows = np.ones((400, 30), np.float32) + 1e-4 * random_rows(400, 30)
     vectors = Dense((rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32))
