@@ -19,6 +19,8 @@ from gradstore.errors import DataError
 
 __all__ = ["Reading", "read_records"]
 
+_JSON = (".jsonl", ".json", ".ndjson")
+
 
 @dataclass(frozen=True, slots=True)
 class Reading:
@@ -84,6 +86,7 @@ def read_records(path: Path) -> Reading:
         packed = magic.startswith(b"\x1f\x8b")
         if _is_json(path, packed):
             return Reading(path, " row ", None, _numbered(_json_values(path, packed)))
+        _check_lines(path, packed)
         if packed:
             return Reading(path, ":", None, _packed_lines(path))
         source = Source(path.open("rb"), path, shared=True)
@@ -112,6 +115,18 @@ def _is_json(path: Path, packed: bool) -> bool:
             return start == b"["
         more = any(line.strip() for line in stream) if _is_value(start + stream.readline()) else False
     return not more
+
+
+def _check_lines(path: Path, packed: bool) -> None:
+    """Refuse a table or plain text by its name: its first line is no broken JSON but none."""
+    suffix = Path(path.name.removesuffix(".gz")).suffix
+    if suffix.lower() in ("", *_JSON):
+        return
+    with _open(path, packed) as stream:
+        if _first(stream) not in (b"", b"{"):
+            raise DataError(
+                f"{path}: {suffix} is not read; give .jsonl, .jsonl.gz, .json, .parquet or a datasets folder"
+            )
 
 
 def _first(stream: IO[bytes]) -> bytes:

@@ -182,3 +182,22 @@ def test_missing_files_and_foreign_folders_are_named(tmp_path: Path) -> None:
     (tmp_path / "dataset_dict.json").write_text("{}")
     with pytest.raises(DataError, match=r"holds the splits test, train; name one, such as .*/test"):
         records(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.txt", "a.xlsx", "a.csv.gz"])
+def test_a_table_is_not_called_broken_json(name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    data = b"instruction,output\n1 + 1?,2\n"
+    path.write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+    with pytest.raises(DataError) as told:
+        records(path)
+    suffix = name.removesuffix(".gz")[1:]
+    assert str(told.value).startswith(
+        f"{path}: {suffix} is not read; give .jsonl, .jsonl.gz, .json, .parquet or"
+    )
+
+
+def test_json_lines_are_read_under_any_name(tmp_path: Path) -> None:
+    path = tmp_path / "rows.txt"
+    path.write_text('\n{"text": "x"}\n')
+    assert records(path) == [{"text": "x"}]
