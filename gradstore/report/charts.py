@@ -34,7 +34,9 @@ def score_chart(scores: Histogram) -> dict[str, Any]:
     """Candidates and chosen rows in each bin of scores, and the lowest chosen score."""
     left, right = scores.edges[:-1], scores.edges[1:]
     top = float(max(scores.candidates.max(initial=1), 1)) * 1.6
-    plot = _figure("score", "rows", y_axis_type="log", y_range=Range1d(_LEAST, top))
+    plot = _figure("score", "rows (log scale)", y_axis_type="log", y_range=Range1d(_LEAST, top))
+    plot.yaxis.ticker = FixedTicker(ticks=_ticks(top))
+    plot.yaxis.formatter = NumeralTickFormatter(format="0,0")
     for counts, colour, label in (
         (scores.candidates, MUTED, "candidates"),
         (scores.chosen, CHOSEN, "chosen"),
@@ -48,6 +50,12 @@ def score_chart(scores: Histogram) -> dict[str, Any]:
     if scores.cut is not None:
         plot.add_layout(Span(location=scores.cut, dimension="height", line_dash="dashed", line_width=1.5))
     return _item(plot)
+
+
+def _ticks(most: float) -> list[int]:
+    """Few places on a logarithmic axis of whole numbers, so that no label meets the next."""
+    every = [10**power * step for power in range(1 + int(np.log10(most))) for step in (1, 3)]
+    return [tick for tick in every if tick <= most]
 
 
 def trace_chart(steps: Trace) -> dict[str, Any]:
@@ -70,8 +78,7 @@ def lengths_chart(sets: list[Lengths]) -> dict[str, Any]:
     plot = _figure("tokens of a row", "share of rows", x_axis_type="log")
     plot.yaxis.formatter = NumeralTickFormatter(format="0 %")
     largest = max(float(each.edges[-1]) for each in sets)
-    ticks = [10**power for power in range(1 + int(np.log10(largest)))]
-    plot.xaxis.ticker = FixedTicker(ticks=[tick * step for tick in ticks for step in (1, 3)])
+    plot.xaxis.ticker = FixedTicker(ticks=_ticks(3 * largest))
     plot.xaxis.formatter = NumeralTickFormatter(format="0,0")
     for place, each in enumerate(sets):
         shares = each.counts / max(int(each.counts.sum()), 1)

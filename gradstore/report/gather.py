@@ -158,16 +158,17 @@ def _selections(store: Store, names: Sequence[str] | None, notes: list[str]) -> 
         if len(set(names)) < len(names):
             raise UsageError("a selection is named twice: name each once")
         return [_selection(store, name) for name in names]
-    found = []
-    for name in store.selections[:MOST]:
+    found, left = [], list(store.selections)
+    while left and len(found) < MOST:
+        name = left.pop(0)
         try:
             found.append(_selection(store, name))
         except GradstoreError as error:
             notes.append(f"Selection {name!r} is not shown: {error}.")
-    if len(store.selections) > MOST:
+    if left:
         notes.append(
             f"{MOST} of {len(store.selections)} selections are shown: name others with --selection "
-            f"({', '.join(store.selections[MOST:])})."
+            f"({', '.join(left)})."
         )
     return found
 

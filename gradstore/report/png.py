@@ -112,7 +112,7 @@ def _scores(found: Gathered) -> Figure | None:
             axis.bar(scores.edges[:-1], counts, widths, align="edge", color=colour, label=label)
         if scores.cut is not None:
             axis.axvline(scores.cut, color="black", linestyle="dashed", linewidth=1, label="lowest chosen")
-        axis.set(title=name(selection.name), xlabel="score", ylabel="rows", yscale="log")
+        axis.set(title=name(selection.name), xlabel="score", ylabel="rows (log scale)", yscale="log")
         axis.yaxis.set_major_formatter(lambda rows, _: f"{rows:,.0f}")
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper right", ncols=3)
     return figure

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -169,3 +170,13 @@ def test_only_tabs_and_newlines_of_the_controls_stay() -> None:
     controls = "".join(map(chr, (*range(32), 127, 0x202E, 0x2028, 0xD800)))
     assert set(visible(controls, 100)) == {"\t", "\n", "\ufffd"}
     assert visible("zero\u200djoiner é 数", 100) == "zero\u200djoiner é 数"
+
+
+def test_the_rows_of_a_histogram_stand_on_an_axis_that_says_its_scale_with_few_labels() -> None:
+    from gradstore.report.charts import score_chart
+
+    for most, ticks in ((1, [1]), (21, [1, 3, 10, 30]), (2000, [1, 3, 10, 30, 100, 300, 1000, 3000])):
+        counts = np.array([most, 0])
+        drawn = json.dumps(score_chart(numbers.Histogram(np.arange(3.0), counts, counts, None)))
+        assert '"rows (log scale)"' in drawn
+        assert f'"ticks": {ticks}' in drawn

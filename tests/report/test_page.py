@@ -19,6 +19,7 @@ import pytest
 
 import gradstore
 from gradstore.errors import CorruptError, IncompatibleError, StoreNotFoundError, StoreWriteError, UsageError
+from gradstore.report.gather import MOST
 from tests.report.conftest import ATTACK, TURNED
 
 
@@ -221,6 +222,12 @@ def test_what_is_older_than_its_rows_is_a_note_unless_it_was_named(tmp_path: Pat
         "Graph 'default'",
         "Selection 'random'",
     ]
+    for number in range(MOST):  # the one that cannot be shown takes the place of none, and is not counted
+        gradstore.select(place, selector="random", budget=3, name=f"s{number:02}")
+    assert len(gradstore.report(place, tmp_path / "page.html")["selections"]) == MOST
+    gradstore.select(place, selector="random", budget=3, name="t")
+    notes = gradstore.report(place, tmp_path / "page.html")["notes"]
+    assert notes[-1] == f"{MOST} of {MOST + 2} selections are shown: name others with --selection (t)."
     for named in ({"graph": "default"}, {"selections": ["random"]}):
         with pytest.raises(IncompatibleError):
             gradstore.report(place, tmp_path / "page.html", **named)
@@ -256,7 +263,7 @@ def test_names_that_are_not_there_and_places_that_cannot_be_written(
         gradstore.report(shown_store, tmp_path / "page.html", selections=["wide", "wide"])
     with pytest.raises(StoreWriteError, match="no folder"):
         gradstore.report(shown_store, tmp_path / "none" / "page.html")
-    with pytest.raises(StoreWriteError, match="cannot be written: there is no folder .*page"):
+    with pytest.raises(StoreWriteError, match=r"cannot be written: there is no folder .*page"):
         gradstore.report(shown_store, None, png=Path(__file__) / "figures")
     with pytest.raises(UsageError, match="page or pictures"):
         gradstore.report(shown_store, None)
