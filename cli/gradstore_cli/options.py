@@ -13,6 +13,7 @@ from click.core import ParameterSource
 
 from gradstore_cli import completers
 from gradstore_cli.config import read_config
+from gradstore_cli.quantities import Whole
 
 __all__ = [
     "COMPRESSIONS",
@@ -52,7 +53,7 @@ IMPORTS = ("bergson", "less", "logix", "npy", "npz", "parquet", "pt", "qless", "
 EXPORTS = ("less", "npy", "parquet")
 FORMATS = ("messages", "prompt-completion", "alpaca", "sharegpt", "text", "tokens")
 
-positive = click.IntRange(min=1)
+positive = Whole(min=1)
 
 
 def as_bytes(_ctx: click.Context, param: click.Parameter, text: str | None) -> int | None:
@@ -191,7 +192,7 @@ def seed_option(what: str) -> Callable[[Function], Function]:
     """Add ``--seed`` of `what`."""
     return click.option(
         "--seed",
-        type=click.IntRange(min=0),
+        type=Whole(min=0),
         metavar="N",
         default=0,
         show_default=True,

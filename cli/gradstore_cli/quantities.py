@@ -4,7 +4,19 @@ from __future__ import annotations
 
 import click
 
-__all__ = ["as_assignments", "as_count", "as_rows_or_share"]
+__all__ = ["Number", "Whole", "as_assignments", "as_count", "as_rows_or_share"]
+
+
+class Whole(click.IntRange):
+    """A whole number within bounds, called so where a text is none: click says "integer range"."""
+
+    name = "whole number"
+
+
+class Number(click.FloatRange):
+    """A number within bounds, called so where a text is none: click says "float range"."""
+
+    name = "number"
 
 
 def as_assignments(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:

@@ -116,6 +116,8 @@ def test_parameters_reach_the_selector_by_their_types(run, store: Path, tmp_path
         (("--selector", "g2si", "--target", "gsm8k", "-n", "5"), "did you mean 'g2is'"),
         (("--selector", "less", "--target", "gsm8", "-n", "5"), "did you mean 'gsm8k'"),
         ((*SELECT, "-n", "0"), "-n"),
+        ((*SELECT, "-n", "four"), "'four' is not a valid whole number"),
+        ((*SELECT, "--fraction", "half"), "'half' is not a valid number"),
         ((*SELECT, "-n", "61"), "60"),
         ((*SELECT, "--fraction", "0"), "--fraction"),
         ((*SELECT, "--fraction", "1.5"), "--fraction"),
@@ -192,3 +194,8 @@ def test_selectors_are_listed_with_their_parameters(run) -> None:
     assert json.loads(run("selectors", "g2is", "--json").stdout)["name"] == "g2is"
     assert "did you mean 'less'" in run("selectors", "les").stderr
     assert run("selectors", "les").exit_code == 2
+
+
+def test_one_row_is_counted_as_one(run, store: Path, tmp_path: Path) -> None:
+    result = run("select", store, *SELECT, "-n", 1, "-o", tmp_path / "one.jsonl")
+    assert result.stderr.splitlines()[-1].startswith("1 row written to ")

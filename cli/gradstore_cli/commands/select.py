@@ -28,7 +28,7 @@ from gradstore_cli.options import (
     train_option,
     verify_option,
 )
-from gradstore_cli.quantities import as_assignments, as_count, as_rows_or_share
+from gradstore_cli.quantities import Number, as_assignments, as_count, as_rows_or_share
 
 if TYPE_CHECKING:
     from gradstore.graph.nodes import Nodes
@@ -92,7 +92,7 @@ _SECTIONS = {
 @click.option("-n", "count", type=positive, metavar="N", help="How many rows to choose.")
 @click.option(
     "--fraction",
-    type=click.FloatRange(0, 1, min_open=True),
+    type=Number(0, 1, min_open=True),
     metavar="F",
     help="Share of the train rows to choose.",
 )
@@ -112,7 +112,7 @@ _SECTIONS = {
 )
 @click.option(
     "--near-duplicate",
-    type=click.FloatRange(-1, 1),
+    type=Number(-1, 1),
     metavar="COSINE",
     help="Leave out a row whose gradient has a higher cosine with a chosen one.",
 )
@@ -252,7 +252,8 @@ def command(
         console.emit_json({**found, **({"explained": reasons} if explain else {})})
     else:
         console.emit("\n\n".join([choice_text(picked), *map(explanation, reasons)]))
-        console.say(f"{console.count(len(picked))} rows written to {output}")
+        rows = "1 row" if len(picked) == 1 else f"{console.count(len(picked))} rows"
+        console.say(f"{rows} written to {output}")
 
 
 @contextmanager

@@ -24,6 +24,7 @@ from gradstore_cli.options import (
     train_option,
     verify_option,
 )
+from gradstore_cli.quantities import Whole
 
 _CHECKING = {"store", "check", "name", "verified", "as_json"}
 
@@ -75,7 +76,7 @@ class _Building(Command):
 )
 @click.option(
     "--conflicts",
-    type=click.IntRange(min=0),
+    type=Whole(min=0),
     metavar="N",
     default=0,
     show_default=True,
@@ -124,7 +125,7 @@ class _Building(Command):
 )
 @click.option(
     "--sketch",
-    type=click.IntRange(min=0),
+    type=Whole(min=0),
     metavar="DIMS",
     show_default="measured",
     help="Numbers of a row's sketch, by which it is searched; 0 searches by whole rows.",
