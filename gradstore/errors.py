@@ -69,5 +69,14 @@ class CorruptError(GradstoreError, RuntimeError):
 
 
 def first_line(error: BaseException) -> str:
-    """What another library's error says, as one line; its type where it says nothing."""
+    """What another library's error says, as one line; its type where it says nothing.
+
+    Parameters
+    ----------
+    error : exception
+
+    Returns
+    -------
+    str
+    """
     return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
