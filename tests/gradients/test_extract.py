@@ -154,7 +154,7 @@ def test_rows_with_nan_gradients_are_invalid_and_touch_no_other_row(
 )
 def test_target_with_another_projection_is_refused(pool: dict[str, Any], change: dict[str, Any]) -> None:
     gradstore.extract(**pool, name="pool")
-    with pytest.raises(IncompatibleError, match="projection"):
+    with pytest.raises(IncompatibleError, match=f"add `--{next(iter(change))} .*`, or use another store"):
         gradstore.extract(**pool | change, name="goal", target=True)
 
 

@@ -142,8 +142,8 @@ def test_another_checkpoint_under_the_same_name_is_refused(tmp_path: Path, make:
     for piece in (
         "'step-1'",
         str(tmp_path / "s"),
-        f"base: {'x' * 12}, not {'b' * 12}",
-        "projection seed: 7, not 0",
+        "another base model",
+        "the store has seed 0, this command 7",
     ):
         assert piece in str(caught.value)
     assert open_store(tmp_path / "s").datasets() == ("pool",)
@@ -215,7 +215,7 @@ def test_a_path_that_cannot_be_a_store_is_refused(tmp_path: Path, make: SimpleNa
         DatasetWriter.open(tmp_path / "notes", **make.settings())
     with pytest.raises(UsageError, match="exists and is no gradstore store"):
         DatasetWriter.open(tmp_path / "notes/a.txt", **make.settings())
-    with pytest.raises(StoreWriteError, match="cannot write"):
+    with pytest.raises(StoreWriteError, match="is a file, not a folder: choose another path"):
         DatasetWriter.open(tmp_path / "notes/a.txt/deeper", **make.settings())
     with pytest.raises(StoreNotFoundError):
         open_store(tmp_path / "notes")
