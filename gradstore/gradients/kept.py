@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from gradstore.checkpoint import CheckpointFolder, find_checkpoints
-from gradstore.errors import UsageError
+from gradstore.errors import GradstoreError, UsageError
 from gradstore.gradients.settings import Settings
 from gradstore.gradients.tokens import Tokens
 from gradstore.progress import Log
@@ -41,7 +41,7 @@ def jobs_of(
     UsageError
         If there is none, or two have one name.
     """
-    with TemporaryDirectory(prefix="gradstore-") as folder:
+    with TemporaryDirectory(prefix="gradstore-") as folder, _called_by_name(folder):
         jobs: list[Job] = []
         for path in map(str, [paths] if isinstance(paths, str | Path) else paths):
             if path.startswith(PREFIX):
@@ -59,6 +59,19 @@ def jobs_of(
                     f"two checkpoints are called {name!r}; extract them into two stores, or rename a folder"
                 )
         yield jobs
+
+
+@contextmanager
+def _called_by_name(folder: str) -> Iterator[None]:
+    """Let errors name a checkpoint of the store as it was given, and not where its files were put for a while."""
+    try:
+        yield
+    except GradstoreError as error:
+        text = str(error)
+        for place in {folder, str(Path(folder).resolve())}:
+            text = text.replace(f"{place}/", PREFIX)
+        error.args = (text,)
+        raise
 
 
 def _stored_job(store: Store, checkpoint: str, settings: Settings, folder: Path) -> Job:

@@ -110,7 +110,7 @@ def test_a_base_model_in_a_folder_must_be_named(team: Path, checkpoint: str, goa
 
 def test_another_base_model_is_refused(team: Path, checkpoint: str, goal: Path, tmp_path: Path) -> None:
     make_model(tmp_path / "other", LESSONS, steps=2, hidden=32, layers=1, seed=1)
-    with pytest.raises(IncompatibleError, match="base: "):
+    with pytest.raises(IncompatibleError, match=r"another base model.*name the same with `--base`"):
         gradstore.extract(
             team / "shared.zarr", checkpoints=[f"store:{checkpoint}"], data=goal, name="g", target=True,
             base=str(tmp_path / "other"),
@@ -140,6 +140,17 @@ def test_no_embed_adapter_leaves_it_out(team: Path, checkpoint: str, goal: Path,
 def test_an_unknown_checkpoint_of_the_store_is_named(team: Path, goal: Path) -> None:
     with pytest.raises(StoreNotFoundError, match="unknown checkpoint 'nope'"):
         gradstore.extract(team / "shared.zarr", checkpoints=["store:nope"], data=goal, name="g")
+
+
+def test_a_message_names_the_checkpoint_as_it_was_given(
+    team: Path, checkpoint: str, goal: Path, tmp_path: Path
+) -> None:
+    make_model(tmp_path / "small", LESSONS, steps=2, hidden=16, layers=1)
+    with pytest.raises(IncompatibleError, match=rf"^store:{checkpoint}: .* is it the right base model"):
+        gradstore.extract(
+            team / "shared.zarr", checkpoints=[f"store:{checkpoint}"], data=goal, name="g", target=True,
+            base=str(tmp_path / "small"),
+        )  # fmt: skip
 
 
 def test_a_damaged_adapter_is_not_used(team: Path, checkpoint: str, tmp_path: Path) -> None:
