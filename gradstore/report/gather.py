@@ -158,7 +158,8 @@ def _selections(store: Store, names: Sequence[str] | None, notes: list[str]) -> 
         if len(set(names)) < len(names):
             raise UsageError("a selection is named twice: name each once")
         return [_selection(store, name) for name in names]
-    found, left = [], list(store.selections)
+    found: list[tuple[Kept, Nodes]] = []
+    left = list(store.selections)
     while left and len(found) < MOST:
         name = left.pop(0)
         try:
