@@ -93,8 +93,9 @@ def convert(record: Mapping[str, Any], fmt: str, where: str) -> Chat | Text | To
     """
     for name in _NEEDS[fmt]:
         if record.get(name) is None:
+            found = "null" if name in record else "missing"
             raise DataError(
-                f"{where}: the field {name!r} is missing in a row of format {fmt} "
+                f"{where}: the field {name!r} is {found} in a row of format {fmt} "
                 f"(fields: {_fields(record)}); add it, or keep rows of other formats in a file of their own"
             )
     return _CONVERTERS[fmt](record, where)
@@ -164,6 +165,25 @@ _CONVERTERS: dict[str, Callable[[Mapping[str, Any], str], Chat | Text | Tokens]]
 }
 
 
+def _joined(parts: list[Any], where: str) -> str:
+    """The text of a list of content parts, as chat templates write it: one part after the other."""
+    texts = [part.get("text") for part in parts if isinstance(part, dict) and part.get("type") == "text"]
+    if len(texts) < len(parts) or not all(isinstance(text, str) for text in texts):
+        raise DataError(
+            f"{where} is a list with more than text parts; gradients are of text: leave the others out, or the row"
+        )
+    return "".join(map(str, texts))
+
+
+def _lacking(item: Mapping[str, Any], name: str) -> str:
+    """What is wrong with a turn's field, and what to do."""
+    if name not in item:
+        return f"is missing (fields: {_fields(item)})"
+    if item[name] is None:
+        return "is null; give it a text, or leave the turn or the row out"
+    return f"is not text but {type(item[name]).__name__} (fields: {_fields(item)})"
+
+
 def _string(record: Mapping[str, Any], name: str, where: str) -> str:
     value = record[name]
     if not isinstance(value, str):
@@ -200,10 +220,11 @@ def _turns(
         turn = {key: entry for key, entry in item.items() if entry is not None}
         if turn.get("tool_calls"):
             turn.setdefault(content, "")
+        if isinstance(turn.get(content), list):
+            turn[content] = _joined(turn[content], f"{place}: the field {content!r}")
         for name in (role, content):
             if not isinstance(turn.get(name), str):
-                found = "is missing" if name not in turn else f"is not text but {type(turn[name]).__name__}"
-                raise DataError(f"{place}: the field {name!r} {found} (fields: {_fields(item)})")
+                raise DataError(f"{place}: the field {name!r} {_lacking(item, name)}")
         if turn[role] not in roles:
             raise DataError(f"{place}: unknown role {turn[role]!r}; known roles: {', '.join(roles)}")
         turns.append(turn)

@@ -71,10 +71,20 @@ def test_conversations_without_an_answer_are_no_structure_error() -> None:
     ("fmt", "record", "message"),
     [
         ("messages", {"text": "x"}, r"f:7: the field 'messages' is missing .* \(fields: text\); add it"),
-        ("text", {"text": None}, r"f:7: the field 'text' is missing"),
+        ("text", {"text": None}, r"f:7: the field 'text' is null"),
         ("messages", {"messages": "hi"}, r"f:7: the field 'messages' must be a list of turns, not str"),
         ("messages", {"messages": ["hi"]}, r"f:7: messages\[0\] must be an object with 'role' and 'content'"),
         ("messages", {"messages": [ASK, {"role": "user"}]}, r"messages\[1\]: the field 'content' is missing"),
+        (
+            "messages",
+            {"messages": [ASK, {"role": "assistant", "content": None}]},
+            r"messages\[1\]: the field 'content' is null; give it a text, or leave the turn or the row out",
+        ),
+        (
+            "messages",
+            {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": "x"}]}]},
+            r"'content' is a list with more than text parts; .* leave the others out",
+        ),
         ("messages", {"messages": [{"role": "user", "content": 3}]}, r"'content' is not text but int"),
         (
             "messages",
@@ -110,3 +120,10 @@ def test_unknown_fields_list_what_the_formats_need() -> None:
         DataError, match=r"f:1: no known format has the fields q, a; .*alpaca \(instruction, output\)"
     ):
         detect({"q": 1, "a": 2}, "f:1")
+
+
+def test_text_parts_are_one_text() -> None:
+    parts = [{"type": "text", "text": "1 + "}, {"type": "text", "text": "1?"}]
+    chat = convert({"messages": [{"role": "user", "content": parts}, ANSWER]}, "messages", "f:1")
+    assert isinstance(chat, Chat)
+    assert chat.turns == [ASK, ANSWER]
