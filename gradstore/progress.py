@@ -6,7 +6,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Protocol, Self
 
-__all__ = ["Bar", "Log", "Progress", "silent", "unheard"]
+__all__ = ["Bar", "Log", "Progress", "counted", "silent", "unheard"]
 
 
 class Bar(Protocol):
@@ -44,6 +44,17 @@ class _Silent:
 
     def __exit__(self, *_: object) -> None:
         pass
+
+
+def counted(number: int, noun: str) -> str:
+    """A number of things in words.
+
+    Examples
+    --------
+    >>> counted(1, "row"), counted(1200, "row")
+    ('1 row', '1,200 rows')
+    """
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def silent(total: int, unit: str, label: str) -> Bar:  # noqa: ARG001 (a Progress)

@@ -17,7 +17,7 @@ from gradstore.gradients.segments import segments
 from gradstore.gradients.settings import Options, Settings
 from gradstore.gradients.spool import TokenSpool
 from gradstore.parts import share_of
-from gradstore.progress import Log, Progress, silent, unheard
+from gradstore.progress import Log, Progress, counted, silent, unheard
 from gradstore.sharing import write_card
 from gradstore.store import open_store
 
@@ -86,7 +86,8 @@ def extract(
     with jobs_of(checkpoints, store, job) as jobs:
         file = load_rows(job.data, fmt=job.fmt)
         how = "detected" if file.detected else "given"
-        log(f"{job.data}: {len(file.rows):,} rows, format {file.fmt} ({how}), {file.duplicates:,} duplicates")
+        rows, copies = counted(len(file.rows), "row"), counted(file.duplicates, "duplicate")
+        log(f"{job.data}: {rows}, format {file.fmt} ({how}), {copies}")
         reports: list[ExtractReport] = []
         with TokenSpool(job.data) if len(jobs) > 1 else nullcontext() as spool:
             for folder, its in jobs:
@@ -102,7 +103,7 @@ def _check_worth(report: ExtractReport, store: str | Path) -> None:
     """Refuse a finished data set of which no row can be used."""
     if report.sealed and not report.valid:
         place = f"{report.checkpoint}/{report.name}"
-        reasons = "; ".join(f"{count} rows: {reason}" for reason, count in report.invalid.items())
+        reasons = "; ".join(f"{counted(count, 'row')}: {reason}" for reason, count in report.invalid.items())
         raise DataError(
             f"{store}: no row of {place} has a gradient ({reasons}); has the training diverged? Remove it with"
             f" `gradstore store rm {store} {place}`"

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
+from gradstore.progress import counted
 from gradstore.store.layout import bytes_text
 
 __all__ = ["dataset_html", "store_html"]
@@ -30,7 +31,9 @@ def store_html(info: Mapping[str, Any]) -> str:
 
 def dataset_html(info: Mapping[str, Any], checkpoint: str) -> str:
     """A table with a line for each direction, from `dataset_info`."""
-    caption = f"data set {info['name']} of {checkpoint}: {info['rows']:,} rows, {info['valid']:,} valid"
+    caption = (
+        f"data set {info['name']} of {checkpoint}: {counted(info['rows'], 'row')}, {info['valid']:,} valid"
+    )
     lines = [
         (name, f"{each['dim']:,}", each["encoding"], bytes_text(each["bytes"]))
         for name, each in info["directions"].items()

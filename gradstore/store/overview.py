@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from gradstore.errors import CorruptError
+from gradstore.progress import counted
 from gradstore.storage import Folder
 from gradstore.store.dataset import Dataset
 from gradstore.store.folder import DatasetFolder
@@ -94,7 +95,7 @@ def _cells(dataset: dict[str, Any]) -> list[str]:
     ]
     return [
         dataset["name"],
-        f"{dataset['rows']:,} rows",
+        counted(dataset["rows"], "row"),
         f"{dataset['valid']:,} valid",
         ", ".join(directions),
         ", ".join(dict.fromkeys(each["encoding"] for each in directions.values())),
