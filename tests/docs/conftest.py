@@ -27,7 +27,7 @@ def _rows(
             "id": f"{prefix}{number}",
             "source": skill,
             "messages": [
-                {"role": "user", "content": f"{question} ({number})"},
+                {"role": "user", "content": f"{question} ({number})" if number else question},
                 {"role": "assistant", "content": answer},
             ],
         }
