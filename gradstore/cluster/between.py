@@ -37,7 +37,7 @@ def lists_between(vectors: Vectors, left: range, right: range, wanted: Sequence[
         As `exact_lists` returns them, for the rows of `left`, and for those of `right` if it is another range.
     """
     held = Held(vectors, left, right)
-    engine, _ = choose_engine(held.read(left.start, min(left.start + _PROBE, left.stop)), held.widths)
+    engine = choose_engine(held.read(left.start, min(left.start + _PROBE, left.stop)), held.widths)
     rows = list(tiles(held, engine, left))
     of_left = [[pool(held, each, one) for one in wanted] for each, _ in rows]
     of_right = of_left if left == right else []

@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from gradstore.graph.candidates import Index, ranks
-from gradstore.graph.exact import MEMORY, TILE, Lists, Wanted, finished, pool, probe, tiles
+from gradstore.graph.exact import MEMORY, TILE, Lists, Wanted, engine_for, finished, pool, tiles
 from gradstore.graph.pairs import pair_cosines
-from gradstore.graph.products import choose_engine
 from gradstore.graph.vectors import Float, Vectors
 from gradstore.progress import Progress, silent
 
@@ -40,7 +39,7 @@ def joined(
     wanted : Wanted
         What the lists are of.
     """
-    engine, _ = choose_engine(probe(vectors), vectors.widths)
+    engine = engine_for(vectors)
     links, cosines = lists[0].copy(), lists[1].copy()
     is_old = np.ones(len(vectors), bool)
     is_old[new] = False

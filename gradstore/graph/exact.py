@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from gradstore.graph.candidates import Candidates, Index
 from gradstore.graph.pairs import pair_cosines
-from gradstore.graph.products import Engine, Loaded, choose_engine
+from gradstore.graph.products import Engine, Float32, Loaded, choose_engine
 from gradstore.graph.vectors import Float, Vectors
 from gradstore.progress import Progress, silent
 
@@ -29,7 +29,7 @@ MEMORY = 4_000_000_000
 """Bytes that a build may take unless told otherwise."""
 TILE = 1024
 """Rows multiplied at once."""
-_PROBE = 256
+_PROBE, _FEW = 256, 1024
 
 Lists = tuple[npt.NDArray[np.int32], Float]
 """Neighbours of rows and their cosines, each of shape (rows, m)."""
@@ -104,14 +104,14 @@ def exact_lists(
     memory : int
         Bytes.
     engine : Engine, optional
-        Default: `choose_engine`.
+        Default: `engine_for`.
 
     Returns
     -------
     list of (neighbours, cosines)
         As `exact_neighbours` returns them, by descending ``sign · cosine``.
     """
-    engine = engine or choose_engine(probe(vectors), vectors.widths)[0]
+    engine = engine or engine_for(vectors)
     nodes = [np.arange(s, min(s + TILE, len(vectors))) for s in range(0, len(vectors), TILE)]
     pools = [[pool(vectors, each, one) for one in wanted] for each in nodes]
     panel = max(1, int(memory // 2 // (TILE * vectors.dim * engine.width)))
@@ -150,7 +150,7 @@ def listed_among(
 ) -> Lists:
     """One list, over the rows `others`, for each of the rows `queries`, which are held in memory."""
     others = range(len(vectors)) if others is None else others
-    engine, _ = choose_engine(probe(vectors), vectors.widths)
+    engine = engine_for(vectors)
     blocks = [queries[start : start + TILE] for start in range(0, len(queries), TILE)]
     held = [(block, engine.load(vectors.take(block)), pool(vectors, block, wanted)) for block in blocks]
     with progress(len(others), "rows", "comparing") as bar:
@@ -164,9 +164,13 @@ def listed_among(
     return finished(wanted, [best for _, _, best in held])
 
 
-def probe(vectors: Vectors) -> Float:
-    """Some rows from all over, to choose an engine by."""
-    return vectors.take(np.unique(np.linspace(0, len(vectors) - 1, _PROBE).astype(np.int64)))
+def engine_for(vectors: Vectors) -> Engine:
+    """The engine to compare rows by: measured on some from all over, unless all are compared in the same time."""
+    if len(vectors) <= _FEW:
+        return Float32()
+    return choose_engine(
+        vectors.take(np.linspace(0, len(vectors) - 1, _PROBE).astype(np.int64)), vectors.widths
+    )
 
 
 def tile(rows: Float, size: int = TILE) -> Float:

@@ -153,8 +153,8 @@ def engines(widths: Sequence[int]) -> list[Engine]:
     return found
 
 
-def choose_engine(sample: Float, widths: Sequence[int]) -> tuple[Engine, float]:
-    """The fastest engine that is exact enough for such rows, and the seconds that it takes for all pairs of them.
+def choose_engine(sample: Float, widths: Sequence[int]) -> Engine:
+    """The fastest engine that is exact enough for such rows.
 
     The choice moves time, not results: whatever an engine finds is compared again in one fixed way. An engine that
     multiplies `sample` wrongly, as some do for odd shapes or on odd machines, is left out.
@@ -166,9 +166,7 @@ def choose_engine(sample: Float, widths: Sequence[int]) -> tuple[Engine, float]:
         for engine, rows in loaded
         if 2 * rows.error <= _WORTH and np.abs(engine.multiply(rows, rows) - true).max() <= 2 * rows.error
     ]
-    times = [_seconds(engine, rows) for engine, rows in fit]
-    fastest = int(np.argmin(times))
-    return fit[fastest][0], times[fastest]
+    return min(fit, key=lambda each: _seconds(*each))[0]
 
 
 def _seconds(engine: Engine, rows: Loaded) -> float:
