@@ -188,7 +188,21 @@ def write_artifact(
 def told_before(store: Store, kind: str, name: str) -> Mapping[str, Any] | None:
     """What the artefact says of itself that `write_artifact` would replace; None if there is none.
 
-    It is empty if that cannot be read. One of a store below an overlay stays, and does not count.
+    One of a store below an overlay stays, and does not count.
+
+    Parameters
+    ----------
+    store : Store
+        Where it would be written.
+    kind : {"graphs", "selections"}
+        What it is.
+    name : str
+        Its name.
+
+    Returns
+    -------
+    Mapping or None
+        Its attributes; empty if it cannot be read.
     """
     own = Store(store.folder)
     if name not in (own.graphs if kind == "graphs" else own.selections):

@@ -81,7 +81,19 @@ def embed_adapter(store: Store, checkpoint: str, files: Mapping[str, bytes]) -> 
 
 
 def names_base(store: Store, checkpoint: str) -> bool:
-    """Whether the adapter that a store carries tells where its base model is: if not, ``--base`` has to."""
+    """Whether the adapter that a store carries tells where its base model is: if not, ``--base`` has to.
+
+    Parameters
+    ----------
+    store : Store
+        Where to look.
+    checkpoint : str
+        Its name in the store.
+
+    Returns
+    -------
+    bool
+    """
     folder = _folder(store, checkpoint)
     config: Mapping[str, Any] = parse_json(folder.get("adapter_config.json") or b"{}", folder)
     return bool(config.get("base_model_name_or_path"))
