@@ -110,7 +110,7 @@ def build_graph(
         If the store cannot be written; before anything is built, as far as that is known then.
     """
     from gradstore.sharing import write_card
-    from gradstore.store import download_note, open_store, told_before, write_artifact
+    from gradstore.store import download_note, open_store, told_before, write_artefact
 
     opened = open_store(store) if isinstance(store, str | Path) else store
     if compare is not None and method == "hnsw":
@@ -168,7 +168,7 @@ def build_graph(
     if conflicts:
         arrays |= {"conflicts": lists[1][0], "conflict_cosines": lists[1][1]}
     replaced = None if before is not None else told_before(opened, "graphs", name)
-    write_artifact(
+    write_artefact(
         opened,
         "graphs",
         name,

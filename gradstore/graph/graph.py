@@ -280,27 +280,27 @@ def load_graph(store: Store | str | Path, name: str = "default") -> Graph:
     >>> load_graph(store).neighbours.shape
     (66, 4)
     """
-    from gradstore.store import open_store, read_artifact
+    from gradstore.store import open_store, read_artefact
 
     opened = open_store(store) if isinstance(store, str | Path) else store
     if name not in opened.graphs:
         if opened.graphs:
             raise StoreNotFoundError(unknown_name("graph", name, opened.graphs))
         raise StoreNotFoundError(f"{opened.location} has no graph; run `gradstore graph {opened.location}`")
-    artifact = read_artifact(opened, "graphs", name)
-    check_origin(artifact)
-    check_graph(artifact)
-    _check_fresh(opened, name, artifact.attributes)
-    arrays, none = artifact.arrays, (len(artifact.strings["ids"]), 0)
+    artefact = read_artefact(opened, "graphs", name)
+    check_origin(artefact)
+    check_graph(artefact)
+    _check_fresh(opened, name, artefact.attributes)
+    arrays, none = artefact.arrays, (len(artefact.strings["ids"]), 0)
     return Graph(
-        np.array(artifact.strings["ids"], object),
-        np.array(artifact.strings["datasets"], object),
+        np.array(artefact.strings["ids"], object),
+        np.array(artefact.strings["datasets"], object),
         np.asarray(arrays["rows"]),
         np.asarray(arrays["neighbours"]),
         np.asarray(arrays["cosines"]),
         np.asarray(arrays["conflicts"]) if "conflicts" in arrays else np.zeros(none, np.int32),
         np.asarray(arrays["conflict_cosines"]) if "conflicts" in arrays else np.zeros(none, np.float32),
-        artifact.attributes,
+        artefact.attributes,
     )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gradstore.errors import CorruptError
-from gradstore.store.artifacts import Artifact
+from gradstore.store.artefacts import Artefact
 from gradstore.store.store import Store
 
 __all__ = ["check_graph", "check_origin", "digests", "rebuild_command", "stale"]
@@ -67,7 +67,7 @@ def rebuild_command(store: Store, name: str, attributes: Mapping[str, Any]) -> s
     return shlex.join([*words, "--name", name])
 
 
-def check_origin(graph: Artifact) -> None:
+def check_origin(graph: Artefact) -> None:
     """Refuse a graph that does not tell what it was built from.
 
     Raises
@@ -93,7 +93,7 @@ def check_origin(graph: Artifact) -> None:
         raise CorruptError(f"graph {graph.name!r} does not tell what it was built from: build it again")
 
 
-def check_graph(graph: Artifact) -> None:
+def check_graph(graph: Artefact) -> None:
     """Refuse neighbours that are no nodes, cosines that are none, and columns that do not fit each other.
 
     Raises

@@ -24,7 +24,7 @@ from gradstore.inspection.doctor_commands import (
 )
 from gradstore.inspection.lost import lost_groups
 from gradstore.storage import Folder, Location, open_folder
-from gradstore.store import Dataset, Store, open_store, read_artifact
+from gradstore.store import Dataset, Store, open_store, read_artefact
 from gradstore.store.layout import CHECKPOINTS, COMING, METADATA
 from gradstore.store.root import read_root
 
@@ -315,7 +315,7 @@ class _Visit:
         """What is wrong with a graph; None if one can walk on it."""
         rebuild = line("graph", self.place, "--name", name, "--rebuild")
         try:
-            graph = read_artifact(self.store, "graphs", name)
+            graph = read_artefact(self.store, "graphs", name)
             check_origin(graph)
             gone = stale(self.store, graph.attributes)
         except GradstoreError as error:

@@ -15,7 +15,7 @@ from gradstore.progress import Bar
 from gradstore.records import canonical_json
 from gradstore.sharing.card import CARD
 from gradstore.sharing.listing import INDEX, index_document
-from gradstore.store.artifacts import read_artifact
+from gradstore.store.artefacts import read_artefact
 from gradstore.store.attachment import ADAPTER_FILES
 from gradstore.store.dataset import Dataset, open_dataset
 from gradstore.store.folder import DatasetFolder, begun
@@ -176,7 +176,7 @@ class Inspection:
             self._break(f"{kind}/{name}", MANIFEST)
         if not self._objects(f"{kind}/{name}", _names(manifest), manifest):
             return
-        artefact = read_artifact(self.own, kind, name)
+        artefact = read_artefact(self.own, kind, name)
         for values in (artefact.arrays, artefact.strings):
             for each in values:
                 _ = values[each]

@@ -15,7 +15,7 @@ from gradstore.interchange.less_files import save_tensor
 from gradstore.storage.complete import fresh_folder
 
 if TYPE_CHECKING:
-    from gradstore.store import Artifact, Dataset, Store
+    from gradstore.store import Artefact, Dataset, Store
 
 __all__ = ["export_selection"]
 
@@ -54,10 +54,10 @@ def export_selection(
     StoreWriteError
         If the system refuses to write; nothing is left behind.
     """
-    from gradstore.store import open_store, read_artifact
+    from gradstore.store import open_store, read_artefact
 
     opened = open_store(store) if isinstance(store, str | os.PathLike) else store
-    made = read_artifact(opened, "selections", selection)
+    made = read_artefact(opened, "selections", selection)
     target, scores = made.attributes.get("target"), np.asarray(made.arrays["scores"], np.float32)
     if not target or np.isnan(scores).any():
         raise UsageError(
@@ -100,13 +100,13 @@ def _records(
     return found
 
 
-def _datasets(store: Store, made: Artifact) -> dict[str, Dataset]:
+def _datasets(store: Store, made: Artefact) -> dict[str, Dataset]:
     """The train sets, in the first checkpoint that was used: all have the same rows."""
     checkpoint = made.attributes["checkpoints"][0]
     return {name: store.dataset(name, checkpoint) for name in made.attributes["train"]}
 
 
-def _rows(made: Artifact, sets: dict[str, Dataset]) -> npt.NDArray[np.int64]:
+def _rows(made: Artefact, sets: dict[str, Dataset]) -> npt.NDArray[np.int64]:
     """Row of each candidate in its data set."""
     places: dict[tuple[str, str], int] = {
         (name, str(each)): row for name, dataset in sets.items() for row, each in enumerate(dataset.ids)

@@ -18,7 +18,7 @@ __all__ = ["keep_in"]
 def keep_in(store: Store, name: str, picked: Picked) -> None:
     """Write the choice `picked` to the store under `name`, in place of an earlier one."""
     from gradstore.sharing import write_card
-    from gradstore.store import write_artifact
+    from gradstore.store import write_artefact
 
     nodes, selection, twins = picked.nodes, picked.selection, picked.choice.twins
     ranks = np.full(len(nodes), -1, np.int32)
@@ -39,5 +39,5 @@ def keep_in(store: Store, name: str, picked: Picked) -> None:
             strings[f"why-{column}"] = list(values)
         else:
             arrays[f"why-{column}"] = np.asarray(values)
-    write_artifact(store, "selections", name, arrays=arrays, strings=strings, attributes=picked.report())
+    write_artefact(store, "selections", name, arrays=arrays, strings=strings, attributes=picked.report())
     write_card(store)

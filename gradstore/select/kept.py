@@ -127,9 +127,9 @@ def load_kept(store: Store, name: str) -> Kept:
     IncompatibleError
         If it was kept by a gradstore that did not record why rows were left out.
     """
-    from gradstore.store import read_artifact
+    from gradstore.store import read_artefact
 
-    found = read_artifact(store, "selections", name)
+    found = read_artefact(store, "selections", name)
     if "verdicts" not in found.arrays:
         raise IncompatibleError(f"selection {name!r} was made by an earlier gradstore; select again")
     arrays, strings = found.arrays, found.strings

@@ -18,7 +18,7 @@ from gradstore.registry import unknown_name
 from gradstore.sharing.card import write_card
 from gradstore.sharing.shipment import digests_of
 from gradstore.storage import Folder
-from gradstore.store.artifacts import read_artifact
+from gradstore.store.artefacts import read_artefact
 from gradstore.store.folder import begun
 from gradstore.store.layout import (
     ADAPTER,
@@ -145,7 +145,7 @@ def _dependents(store: Store, place: str) -> Iterator[str]:
     for kind in ARTEFACTS:
         for name in getattr(store, kind):
             try:
-                found = digests_of(read_artifact(store, kind, name).attributes)
+                found = digests_of(read_artefact(store, kind, name).attributes)
             except GradstoreError:
                 continue  # what is damaged uses nothing
             keys = [key for key in found if f"{key}/".startswith("/".join([checkpoint, *parts[:1], ""]))]

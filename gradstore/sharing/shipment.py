@@ -11,7 +11,7 @@ from gradstore.progress import Log
 from gradstore.records import CheckpointIdentity
 from gradstore.registry import unknown_name
 from gradstore.storage import Folder
-from gradstore.store.artifacts import read_artifact
+from gradstore.store.artefacts import read_artefact
 from gradstore.store.folder import DatasetFolder
 from gradstore.store.layout import ADAPTER, ARTEFACTS, CHECKPOINTS, COLUMNS, MANIFEST, METADATA
 from gradstore.store.manifest import Manifest, read_manifest
@@ -247,5 +247,5 @@ def _artefacts(store: Store) -> Iterator[ArtefactPart]:
             sealed = SealedFolder.read(store, f"{kind}/{name}")
             if sealed is not None:
                 yield ArtefactPart(
-                    kind, name, sealed, digests_of(read_artifact(store, kind, name).attributes)
+                    kind, name, sealed, digests_of(read_artefact(store, kind, name).attributes)
                 )

@@ -1,6 +1,6 @@
 """The store: gradients in Zarr, written so that a kill loses nothing, read by the manifest; docs/format.md."""
 
-from gradstore.store.artifacts import Artifact, read_artifact, told_before, write_artifact
+from gradstore.store.artefacts import Artefact, read_artefact, told_before, write_artefact
 from gradstore.store.attachment import (
     ADAPTER_FILES,
     carries_adapter,
@@ -19,7 +19,7 @@ from gradstore.store.writer import DatasetWriter
 
 __all__ = [
     "ADAPTER_FILES",
-    "Artifact",
+    "Artefact",
     "Claim",
     "Dataset",
     "DatasetWriter",
@@ -34,8 +34,8 @@ __all__ = [
     "names_base",
     "new_store",
     "open_store",
-    "read_artifact",
+    "read_artefact",
     "told_before",
     "unpack_adapter",
-    "write_artifact",
+    "write_artefact",
 ]

@@ -18,7 +18,7 @@ from gradstore_cli.commands.graph import check, show
 from gradstore_cli.main import cli
 
 import gradstore
-from gradstore.store import read_artifact, write_artifact
+from gradstore.store import read_artefact, write_artefact
 
 
 def facts(text: str) -> dict[str, str]:
@@ -28,8 +28,8 @@ def facts(text: str) -> dict[str, str]:
 def change(store: Path, name: str, attributes: dict[str, Any] | None = None, **arrays: np.ndarray) -> None:
     """Write the default graph again as `name`, with other arrays or attributes."""
     opened = gradstore.open(store)
-    kept = read_artifact(opened, "graphs", "default")
-    write_artifact(
+    kept = read_artefact(opened, "graphs", "default")
+    write_artefact(
         opened,
         "graphs",
         name,
@@ -76,12 +76,12 @@ def test_a_build_reports_quality(run, store: Path) -> None:
 
 
 def test_check_measures_the_stored_graph_again(run, store: Path) -> None:
-    before = read_artifact(gradstore.open(store), "graphs", "default").digest
+    before = read_artefact(gradstore.open(store), "graphs", "default").digest
     found = json.loads(run("graph", store, "--check", "--json").stdout)
     assert (found["nodes"], found["neighbours"], found["recall"]) == (68, 8, 1.0)
     assert found["quality"]["cosine_error"] < 1e-6
     assert found["negative_share"] == found["quality"]["negative_links"]
-    assert read_artifact(gradstore.open(store), "graphs", "default").digest == before
+    assert read_artefact(gradstore.open(store), "graphs", "default").digest == before
     assert facts(run("graph", store, "--check").stdout)["edges"] == "544 (8 a node)"
 
 

@@ -17,7 +17,7 @@ from gradstore_cli.main import cli
 from gradstore import select
 from gradstore.cluster import Cluster
 from gradstore.errors import UsageError
-from gradstore.store import Store, open_store, read_artifact
+from gradstore.store import Store, open_store, read_artefact
 from tests.cluster.watching import Counting
 
 
@@ -36,7 +36,7 @@ def run(path: Path, output: Path, *arguments: str) -> Result:
 
 
 def scores(path: Path, name: str) -> np.ndarray[Any, Any]:
-    return read_artifact(open_store(path), "selections", name).arrays["scores"]
+    return read_artefact(open_store(path), "selections", name).arrays["scores"]
 
 
 def assert_same_choice(path: Path, tmp_path: Path, scheduler: str, *arguments: str) -> Result:
@@ -115,7 +115,7 @@ def test_a_graph_with_conflicts_is_built_by_a_running_cluster(path: Path, client
     for name, arguments in (("alone", []), ("found", ["--scheduler", client.scheduler.address])):
         result = CliRunner().invoke(cli, [*base, "--name", name, *arguments])
         assert result.exit_code == 0, result.output
-    alone, found = (read_artifact(open_store(path), "graphs", name) for name in ("alone", "found"))
+    alone, found = (read_artefact(open_store(path), "graphs", name) for name in ("alone", "found"))
     for name in ("neighbours", "cosines", "conflicts", "conflict_cosines"):
         assert found.arrays[name].tobytes() == alone.arrays[name].tobytes(), name
     refused = CliRunner().invoke(cli, ["graph", str(path), "--hnsw", "--scheduler", client.scheduler.address])

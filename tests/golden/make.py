@@ -18,7 +18,7 @@ from gradstore.graph import build_graph, load_graph
 from gradstore.records import DIRECTIONS, CheckpointIdentity, GradientBlock, ProjectionSpec
 from gradstore.sharing import write_card
 from gradstore.sharing.convert import convert
-from gradstore.store import DatasetWriter, embed_adapter, open_store, read_artifact, write_artifact
+from gradstore.store import DatasetWriter, embed_adapter, open_store, read_artefact, write_artefact
 
 HERE = Path(__file__).parent
 NAME = "format-1.zarr"
@@ -100,7 +100,7 @@ def make(path: Path) -> Path:
     store = open_store(path)
     embed_adapter(store, "checkpoint-200", {"adapter_config.json": b'{"r": 4}'})
     build_graph(store, train=["pool"], targets=["aim"], neighbours=3, method="exact", name="near")
-    write_artifact(
+    write_artefact(
         store,
         "selections",
         "chosen",
@@ -149,7 +149,7 @@ def expected(path: Path) -> dict[str, Any]:
                     for each in dataset.directions
                 },
             }
-    graph, selection = load_graph(store, "near"), read_artifact(store, "selections", "chosen")
+    graph, selection = load_graph(store, "near"), read_artefact(store, "selections", "chosen")
     found["graph"] = {"neighbours": graph.neighbours.tolist(), "cosines": graph.cosines.tolist()}
     found["selection"] = {name: array.tolist() for name, array in selection.arrays.items()}
     return found

@@ -38,9 +38,9 @@ def test_the_same_rows_give_the_same_graph(tmp_path: Path) -> None:
         for method in ("exact", "hnsw"):
             build_graph(tmp_path / name, method=method, name=f"by-{method}")
         store = gradstore.open(tmp_path / name)
-        from gradstore.store import read_artifact
+        from gradstore.store import read_artefact
 
-        digests.add(tuple(read_artifact(store, "graphs", g).digest for g in store.graphs))
+        digests.add(tuple(read_artefact(store, "graphs", g).digest for g in store.graphs))
     assert len(digests) == 1
 
 

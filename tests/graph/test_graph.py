@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from gradstore.errors import StoreNotFoundError, UsageError
 from gradstore.graph import Graph, links, load_graph
 from gradstore.graph.links import Link
-from gradstore.store import write_artifact
+from gradstore.store import write_artefact
 from gradstore.testing import tiny_store
 
 
@@ -184,17 +184,17 @@ def test_a_library_that_is_missing_is_named_with_how_to_install_it(
 
 def test_conflicts_are_read_from_the_store_where_they_were_built(tmp_path: Path) -> None:
     from gradstore.graph import build_graph
-    from gradstore.store import read_artifact
+    from gradstore.store import read_artefact
 
     store = tiny_store(tmp_path / "s")
     without = build_graph(store)
     assert without.conflicts.shape == without.conflict_cosines.shape == (len(without), 0)
-    kept = read_artifact(store, "graphs", "default")
+    kept = read_artefact(store, "graphs", "default")
     conflicts = np.full((len(without), 2), -1, np.int32)
     conflicts[3, 0] = 5
     cosines = np.where(conflicts >= 0, -0.5, 0).astype(np.float32)
     arrays = {**kept.arrays, "conflicts": conflicts, "conflict_cosines": cosines}
-    write_artifact(store, "graphs", "with", arrays=arrays, strings=kept.strings, attributes=kept.attributes)
+    write_artefact(store, "graphs", "with", arrays=arrays, strings=kept.strings, attributes=kept.attributes)
     graph = load_graph(store, "with")
     (link,) = graph.conflicts_of(graph.ids[3])
     assert (link.id, link.cosine) == (graph.ids[5], -0.5)

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from gradstore.store import open_store, write_artifact
+from gradstore.store import open_store, write_artefact
 from tests.store.conftest import make, store, written  # noqa: F401 (fixtures)
 from tests.store.everything import build
 
@@ -18,7 +18,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory, make: SimpleNamespace) -> Pa
     path: Path = tmp_path_factory.mktemp("verify") / "s"
     make.write(path, directions=("sgd",))
     graph = {"neighbours": np.arange(6, dtype=np.int32).reshape(3, 2)}
-    write_artifact(
+    write_artefact(
         open_store(path), "graphs", "g", arrays=graph, strings={"ids": ["a", "b", "c"]}, attributes={}
     )
     return path

@@ -22,7 +22,7 @@ from numcodecs import Zstd
 from gradstore.errors import CorruptError, GradstoreError
 from gradstore.inspection import verify
 from gradstore.records import canonical_json
-from gradstore.store import open_store, read_artifact
+from gradstore.store import open_store, read_artefact
 from gradstore.store.layout import parse_json
 from gradstore.store.npz import read_npz
 from tests.store.everything import Scratch, build, problems, reseal, sign, use
@@ -162,7 +162,7 @@ def test_names_in_artefacts_are_names(member: str, names: Any, scratch: Scratch)
     edit(scratch.path / "selections/chosen/zarr.json", ours(**{member: names}))
     reseal(scratch.path)
     with pytest.raises(CorruptError, match="does not describe an artefact"):
-        read_artifact(open_store(scratch.path), "selections", "chosen")
+        read_artefact(open_store(scratch.path), "selections", "chosen")
     assert any("does not describe an artefact" in each for each in problems(scratch.path))
 
 

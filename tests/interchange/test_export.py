@@ -13,7 +13,7 @@ import pytest
 
 import gradstore
 from gradstore.errors import IncompatibleError, StoreNotFoundError, StoreWriteError, UsageError
-from gradstore.store import Store, write_artifact
+from gradstore.store import Store, write_artefact
 from tests.interchange.helpers import matrix
 
 torch = pytest.importorskip("torch")
@@ -143,12 +143,12 @@ def test_a_selection_without_scores_is_refused(chosen: Store, tmp_path: Path) ->
 
 
 def test_a_selection_of_rows_that_are_gone_is_refused(chosen: Store, tmp_path: Path) -> None:
-    from gradstore.store import read_artifact
+    from gradstore.store import read_artefact
 
-    made = read_artifact(chosen, "selections", "less-bbh")
+    made = read_artefact(chosen, "selections", "less-bbh")
     strings = {name: list(values) for name, values in made.strings.items()}
     strings["ids"][0] = "another"
-    write_artifact(
+    write_artefact(
         chosen, "selections", "old", arrays=dict(made.arrays), strings=strings, attributes=made.attributes
     )
     with pytest.raises(IncompatibleError, match="has row 'another', which the store holds no more"):

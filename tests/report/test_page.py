@@ -236,15 +236,15 @@ def test_what_is_older_than_its_rows_is_a_note_unless_it_was_named(tmp_path: Pat
 def test_a_selection_that_does_not_fit_itself_is_refused(shown_store: Path, tmp_path: Path) -> None:
     import shutil
 
-    from gradstore.store import read_artifact, write_artifact
+    from gradstore.store import read_artefact, write_artefact
 
     store = gradstore.open(shutil.copytree(shown_store, tmp_path / "s.zarr"))
-    kept = read_artifact(store, "selections", "random")
+    kept = read_artefact(store, "selections", "random")
     for name, change in (
         ("far", {"picks": np.array([10**9])}),
         ("short", {"scores": np.zeros(2, np.float32)}),
     ):
-        write_artifact(
+        write_artefact(
             store, "selections", name,
             arrays={**kept.arrays, **change}, strings=dict(kept.strings), attributes=kept.attributes,
         )  # fmt: skip

@@ -14,7 +14,7 @@ import gradstore
 from gradstore.errors import DataError, IncompatibleError, StoreNotFoundError, StoreWriteError, UsageError
 from gradstore.select.budget import rows_for
 from gradstore.select.less import Less
-from gradstore.store import Store, read_artifact
+from gradstore.store import Store, read_artefact
 from gradstore.testing import tiny_context, tiny_store
 
 
@@ -67,7 +67,7 @@ def test_the_walk_on_the_graph_ignores_target_rows(store: Store) -> None:
 
 def test_the_selection_is_kept_with_all_that_decided_it(store: Store) -> None:
     picked = gradstore.select(store, selector="less", target="target", budget=5, params={"aggregate": "mean"})
-    kept = read_artifact(store, "selections", "less-target")
+    kept = read_artefact(store, "selections", "less-target")
     assert [kept.strings["ids"][i] for i in kept.arrays["picks"]] == picked.ids
     assert kept.arrays["ranks"][kept.arrays["picks"]].tolist() == [0, 1, 2, 3, 4]
     assert (np.asarray(kept.arrays["ranks"]) >= 0).sum() == 5
@@ -93,7 +93,7 @@ def test_what_becomes_of_a_choice_in_the_store_is_told(
     (line,) = heard(budget=3)
     assert "is not kept, since" in line
     assert "cannot be written" in line
-    assert read_artifact(store, "selections", "random").attributes["picked"] == 7
+    assert read_artefact(store, "selections", "random").attributes["picked"] == 7
 
 
 def test_a_name_that_cannot_be_kept_is_refused_before_the_choice(store: Store) -> None:

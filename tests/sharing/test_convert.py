@@ -19,7 +19,7 @@ from gradstore.store import (
     embed_adapter,
     open_store,
     unpack_adapter,
-    write_artifact,
+    write_artefact,
 )
 from gradstore.store.encodings import ENCODINGS, encoding
 from gradstore.store.fidelity import fidelity
@@ -265,7 +265,7 @@ def test_a_chunk_that_would_be_too_large_is_refused(
 def test_adapters_are_taken_along_and_graphs_are_not(exact: Path, tmp_path: Path) -> None:
     store = open_store(exact)
     embed_adapter(store, "step-1", {"adapter_config.json": b"{}"})
-    write_artifact(store, "graphs", "default", arrays={}, strings={}, attributes={})
+    write_artefact(store, "graphs", "default", arrays={}, strings={}, attributes={})
     heard: list[str] = []
     convert(exact, tmp_path / "out", to="sign", log=heard.append)
     assert heard == [f"{exact}: not converted, build them anew: graphs/default"]

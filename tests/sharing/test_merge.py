@@ -14,7 +14,7 @@ from gradstore.errors import CorruptError, IncompatibleError, StoreNotFoundError
 from gradstore.inspection import verify
 from gradstore.records import ProjectionSpec
 from gradstore.sharing import merge
-from gradstore.store import DatasetWriter, open_store, write_artifact
+from gradstore.store import DatasetWriter, open_store, write_artefact
 
 POOL = "checkpoints/step-1/pool"
 
@@ -203,7 +203,7 @@ def test_the_first_store_tells_of_the_checkpoint_and_artefacts_are_left(
     parts: list[Path], tmp_path: Path, make: SimpleNamespace
 ) -> None:
     make.write_some(tmp_path / "c", [1], identity=make.identity(weight=0.5))
-    write_artifact(open_store(parts[0]), "graphs", "default", arrays={}, strings={}, attributes={})
+    write_artefact(open_store(parts[0]), "graphs", "default", arrays={}, strings={}, attributes={})
     heard: list[str] = []
     merge(tmp_path / "out", [parts[0], tmp_path / "c"], log=heard.append)
     assert open_store(tmp_path / "out").identity("step-1").weight == 1.0

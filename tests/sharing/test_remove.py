@@ -19,7 +19,7 @@ from gradstore.graph import build_graph
 from gradstore.inspection import verify
 from gradstore.sharing import push, remove
 from gradstore.storage import LocalFolder
-from gradstore.store import embed_adapter, new_store, open_store, write_artifact
+from gradstore.store import embed_adapter, new_store, open_store, write_artefact
 from tests.files import contents
 
 POOL = "checkpoints/step-1/pool"
@@ -152,7 +152,7 @@ def test_what_another_process_writes_is_refused(name: str, store: Path) -> None:
 def test_stopped_at_any_moment_nothing_is_readable_by_half_and_a_rerun_completes(
     what: str, store: Path, monkeypatch: pytest.MonkeyPatch, make: SimpleNamespace
 ) -> None:
-    write_artifact(open_store(store), "graphs", "g", arrays={}, strings={"ids": ["a"]}, attributes={})
+    write_artefact(open_store(store), "graphs", "g", arrays={}, strings={"ids": ["a"]}, attributes={})
     own: Any = LocalFolder.delete
     moments = 0
     for stop in range(1, 100):

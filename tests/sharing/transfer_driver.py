@@ -23,7 +23,7 @@ from gradstore.inspection import verify
 from gradstore.sharing import pull, push, write_card
 from gradstore.storage import Location, remote
 from gradstore.storage.lease import Timing
-from gradstore.store import embed_adapter, open_store, read_artifact
+from gradstore.store import embed_adapter, open_store, read_artefact
 from tests.killing import die_before, digests, forked, quick
 from tests.store.crash_driver import ROWS, write_rows
 
@@ -63,7 +63,7 @@ def look(place: Location) -> None:
         assert len(dataset.ids) == ROWS
     for name in store.graphs:
         try:
-            graph = read_artifact(store, "graphs", name)
+            graph = read_artefact(store, "graphs", name)
         except IncompleteError:
             continue
         assert all(len(array) == 2 * ROWS for array in graph.arrays.values())

@@ -19,7 +19,7 @@ from gradstore.storage import Folder, LocalFolder, open_folder
 from gradstore.storage.bucket import BucketFolder
 from gradstore.storage.client import Client
 from gradstore.storage.receiver import PIECE, Receiver
-from gradstore.store import open_store, read_artifact, write_artifact
+from gradstore.store import open_store, read_artefact, write_artefact
 from gradstore.store.manifest import Entry
 
 
@@ -27,8 +27,8 @@ def contents(folder: Folder) -> dict[str, bytes | None]:
     return {name: folder.get(name) for name in folder.files()}
 
 
-def artifact(store: object, rows: int = 5) -> None:
-    write_artifact(
+def artefact(store: object, rows: int = 5) -> None:
+    write_artefact(
         store,  # type: ignore[arg-type]
         "graphs",
         "g",
@@ -124,7 +124,7 @@ def test_a_store_in_a_bucket_is_the_store_on_a_disk(
         make.write(location, directions=("adam",))
         make.write(location, directions=("sgd",))  # added later
         make.write(location, name="target", rows=3, encoding="exact")
-        artifact(open_store(location))
+        artefact(open_store(location))
     assert contents(folder) == contents(LocalFolder(disk))
     assert verify(bucket) == verify(disk)
     mine, theirs = open_store(disk).dataset("pool"), open_store(bucket).dataset("pool")
@@ -133,8 +133,8 @@ def test_a_store_in_a_bucket_is_the_store_on_a_disk(
     assert list(mine.ids) == list(theirs.ids)
     assert theirs.digest == mine.digest
     assert open_store(bucket, verified=True).dataset("pool").take("adam", rows).any()
-    found = read_artifact(open_store(bucket), "graphs", "g")
-    assert found.digest == read_artifact(open_store(disk), "graphs", "g").digest
+    found = read_artefact(open_store(bucket), "graphs", "g")
+    assert found.digest == read_artefact(open_store(disk), "graphs", "g").digest
 
 
 def test_stores_on_disks_merge_into_one_in_a_bucket(
@@ -184,8 +184,8 @@ def test_an_artefact_replaced_by_a_killed_process_is_the_old_or_the_new_one(
     """Killed before any request that changes something, from the first removal on."""
     make.write(bucket, rows=2)
     store = open_store(bucket)
-    artifact(store)
-    old = read_artifact(store, "graphs", "g").digest
+    artefact(store)
+    old = read_artefact(store, "graphs", "g").digest
     done = 0
     real = BucketFolder.replace
 
@@ -207,14 +207,14 @@ def test_an_artefact_replaced_by_a_killed_process_is_the_old_or_the_new_one(
 
     monkeypatch.setattr(BucketFolder, "replace", replace)
     with pytest.raises(KeyboardInterrupt):
-        artifact(store, rows=6)
+        artefact(store, rows=6)
     monkeypatch.setattr(BucketFolder, "replace", real)
-    found = read_artifact(store, "graphs", "g")
+    found = read_artefact(store, "graphs", "g")
     assert (found.digest == old) == (operation == 1)
     rows = 5 if operation == 1 else 6
     assert [len(each) for each in [*found.arrays.values(), *found.strings.values()]] == [rows] * 3
-    artifact(store, rows=7)
-    assert len(read_artifact(store, "graphs", "g").strings["names"]) == 7
+    artefact(store, rows=7)
+    assert len(read_artefact(store, "graphs", "g").strings["names"]) == 7
     assert [name for name in store.folder.files() if "/." in name] == []
 
 

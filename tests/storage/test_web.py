@@ -31,7 +31,7 @@ from gradstore.sharing import merge, write_card
 from gradstore.sharing.listing import index_document
 from gradstore.storage import index, open_folder, storage_options
 from gradstore.storage.index import parse_index
-from gradstore.store import DatasetWriter, new_store, open_store, read_artifact, write_artifact
+from gradstore.store import DatasetWriter, new_store, open_store, read_artefact, write_artefact
 
 
 @dataclass
@@ -73,7 +73,7 @@ def store(make: SimpleNamespace, web: Web) -> str:
     """The URL of a store below the server's root."""
     path = web.root / "a b" / "s"
     make.write(path)
-    write_artifact(
+    write_artefact(
         open_store(path), "graphs", "g", arrays={"a": np.arange(4)}, strings={"b": ["x", "y"]}, attributes={}
     )
     write_card(open_store(path))
@@ -89,7 +89,7 @@ def test_a_store_is_opened_listed_and_read(store: str, web: Web) -> None:
     assert np.array_equal(
         theirs.dataset("pool").take("adam", range(10)), mine.dataset("pool").take("adam", range(10))
     )
-    assert read_artifact(theirs, "graphs", "g").digest == read_artifact(mine, "graphs", "g").digest
+    assert read_artefact(theirs, "graphs", "g").digest == read_artefact(mine, "graphs", "g").digest
     assert theirs.info()["bytes"] == mine.info()["bytes"]
     assert verify(store) == verify(web.root / "a b" / "s")
 

@@ -1,6 +1,6 @@
 """Kills a writer at random moments, repeats it, and compares every byte.
 
-Run as ``python -m tests.store.crash_driver FOLDER dataset|direction|merge|convert|artifact KILLS``; prints one JSON
+Run as ``python -m tests.store.crash_driver FOLDER dataset|direction|merge|convert|artefact KILLS``; prints one JSON
 line. The requests to the file system are divided into KILLS spans of one length, and before one of each, drawn at
 random, the process is killed by SIGKILL; as many KILLS as requests kill before each. Data not yet synchronised is cut
 in half first, as a power cut might.
@@ -23,7 +23,7 @@ import zarr  # noqa: F401  (imported here once, not in every fork)
 from gradstore.errors import IncompleteError, StoreNotFoundError
 from gradstore.records import CheckpointIdentity, GradientBlock, ProjectionSpec
 from gradstore.sharing import convert, merge, write_card
-from gradstore.store import DatasetWriter, create_store, open_store, read_artifact, write_artifact
+from gradstore.store import DatasetWriter, create_store, open_store, read_artefact, write_artefact
 from tests.killing import die_before, forked, objects, quick
 
 ROWS, CHUNK_ROWS = 5, 2
@@ -74,7 +74,7 @@ def convert_rows(path: Path, log: Path) -> None:
 
 def write_graph(path: Path, log: Path, version: int = 2) -> None:
     log.touch()
-    write_artifact(
+    write_artefact(
         create_store(path), "graphs", "default", arrays={"neighbours": np.full((3, 2), version)},
         strings={"ids": [f"{version}{row}" for row in range(3)]}, attributes={"version": version},
     )  # fmt: skip
@@ -94,7 +94,7 @@ WORK: dict[str, Callable[[Path, Path], None]] = {
     "direction": add_direction,
     "merge": merge_parts,
     "convert": convert_rows,
-    "artifact": write_graph,
+    "artefact": write_graph,
 }
 
 
@@ -102,7 +102,7 @@ def prepare(folder: Path, kind: str) -> None:
     """What is there before the work: the store ``before``, or parts to merge."""
     if kind == "direction":
         write_rows(folder / "before", folder / "log")
-    elif kind == "artifact":
+    elif kind == "artefact":
         write_graph(folder / "before", folder / "log", version=1)
     elif kind == "convert":
         write_rows(folder / "source", folder / "log", {"adam": 4, "rds": 3})
@@ -114,8 +114,8 @@ def prepare(folder: Path, kind: str) -> None:
 def read(path: Path, kind: str) -> None:
     """Read after the kill: either the whole, or an error that says that there is none."""
     try:
-        if kind == "artifact":
-            graph = read_artifact(open_store(path), "graphs", "default")
+        if kind == "artefact":
+            graph = read_artefact(open_store(path), "graphs", "default")
             version = graph.attributes["version"]
             assert (graph.arrays["neighbours"] == version).all()
             assert list(graph.strings["ids"]) == [f"{version}{row}" for row in range(3)]
@@ -125,7 +125,7 @@ def read(path: Path, kind: str) -> None:
                 assert len(dataset.read(direction, 0, ROWS)) == ROWS
                 assert (path / f"checkpoints/one/pool/{direction}/manifest.json").exists()
     except (StoreNotFoundError, IncompleteError):
-        assert kind not in ("direction", "artifact"), "what was sealed before must stay readable"
+        assert kind not in ("direction", "artefact"), "what was sealed before must stay readable"
 
 
 def counted(report: Path, work: Callable[[], object]) -> None:

@@ -18,7 +18,7 @@ from gradstore.records import canonical_json, digest
 from gradstore.sharing import write_card
 from gradstore.sharing.card import card_files
 from gradstore.sharing.convert import convert
-from gradstore.store import embed_adapter, open_store, read_artifact, write_artifact
+from gradstore.store import embed_adapter, open_store, read_artefact, write_artefact
 from gradstore.store.encodings import ENCODINGS
 from gradstore.store.manifest import Entry
 
@@ -43,7 +43,7 @@ def build(path: Path, make: SimpleNamespace, encodings: Iterable[str] = tuple(EN
     embed_adapter(store, "step-1", {"adapter_config.json": b'{"r": 4}', "tokenizer.json": b"{}"})
     build_graph(store, train=["int8"], targets=["aim"], neighbours=3)
     strings = {"ids": ["row-0", "row-1", "row-2", "row-3"]}
-    write_artifact(
+    write_artefact(
         store, "selections", "chosen", arrays=SELECTION, strings=strings, attributes={"selector": "x"}
     )
     write_card(open_store(path))
@@ -73,7 +73,7 @@ def use(path: Path, *, verified: bool = False) -> None:
     for name in store.graphs:
         attempt(lambda name=name: repr(load_graph(store, name)))
     for name in store.selections:
-        attempt(lambda name=name: _use_artefact(read_artifact(store, "selections", name)))
+        attempt(lambda name=name: _use_artefact(read_artefact(store, "selections", name)))
     if errors:
         raise errors[0]
 
@@ -87,7 +87,7 @@ def use_owner(path: Path, name: str) -> None:
     elif kind == "graphs" and len(below) > 1:
         repr(load_graph(store, below[0]))
     elif kind == "selections" and len(below) > 1:
-        _use_artefact(read_artifact(store, kind, below[0]))
+        _use_artefact(read_artefact(store, kind, below[0]))
     else:
         use(path, verified=True)
 

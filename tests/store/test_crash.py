@@ -17,7 +17,7 @@ from tests.killing import KILLS
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("kind", ["dataset", "direction", "merge", "convert", "artifact"])
+@pytest.mark.parametrize("kind", ["dataset", "direction", "merge", "convert", "artefact"])
 def test_killed_before_random_requests_and_repeated_leaves_the_same_bytes(kind: str, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "tests.store.crash_driver", tmp_path, kind, str(KILLS)],

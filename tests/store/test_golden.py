@@ -17,7 +17,7 @@ import pytest
 
 from gradstore.errors import IncompatibleError
 from gradstore.inspection import verify
-from gradstore.store import open_store, read_artifact, unpack_adapter
+from gradstore.store import open_store, read_artefact, unpack_adapter
 from gradstore.store.encodings import ENCODINGS
 from tests.store.everything import objects, reseal, use
 
@@ -92,7 +92,7 @@ def test_the_same_data_is_written_with_the_same_bytes(maker: ModuleType, tmp_pat
 
 def test_the_same_data_makes_the_same_graph(maker: ModuleType, tmp_path: Path) -> None:
     made, kept = (
-        read_artifact(open_store(path), "graphs", "near").arrays
+        read_artefact(open_store(path), "graphs", "near").arrays
         for path in (maker.make(tmp_path / "format-1.zarr"), STORE)
     )
     np.testing.assert_array_equal(made["neighbours"], kept["neighbours"])

@@ -15,7 +15,7 @@ import gradstore
 from gradstore.errors import CorruptError, GradstoreError, IncompatibleError, StoreNotFoundError, UsageError
 from gradstore.inspection import verify
 from gradstore.records import canonical_json, digest
-from gradstore.store import new_store, open_store, read_artifact, write_artifact
+from gradstore.store import new_store, open_store, read_artefact, write_artefact
 
 
 def contents(folder: Path) -> dict[str, str]:
@@ -200,8 +200,8 @@ def test_a_member_of_a_later_version_is_tolerated_if_the_digest_covers_it(mine: 
 
 def test_artefacts_of_the_overlay_go_before_those_of_the_base(base: Path, mine: Path) -> None:
     for path, value in ((base, 1), (mine, 2)):
-        write_artifact(
+        write_artefact(
             open_store(path), "graphs", "g", arrays={"a": np.array([value])}, strings={}, attributes={}
         )
-    found = [read_artifact(open_store(path), "graphs", "g").arrays["a"][0] for path in (base, mine)]
+    found = [read_artefact(open_store(path), "graphs", "g").arrays["a"][0] for path in (base, mine)]
     assert found == [1, 2]

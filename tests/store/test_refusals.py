@@ -19,7 +19,7 @@ from gradstore.errors import (
     UsageError,
 )
 from gradstore.storage import LocalFolder
-from gradstore.store import create_store, open_store, read_artifact, write_artifact
+from gradstore.store import create_store, open_store, read_artefact, write_artefact
 from gradstore.store.manifest import read_manifest
 
 POOL = "checkpoints/step-1/pool"
@@ -352,11 +352,11 @@ def test_names_that_lead_out_are_unknown(store: Path) -> None:
         with pytest.raises(StoreNotFoundError):
             opened.identity(name)
         with pytest.raises(StoreNotFoundError):
-            read_artifact(opened, "graphs", name)
+            read_artefact(opened, "graphs", name)
         with pytest.raises(UsageError):
-            write_artifact(opened, "graphs", name, arrays={}, strings={}, attributes={})
+            write_artefact(opened, "graphs", name, arrays={}, strings={}, attributes={})
         with pytest.raises(UsageError):
-            write_artifact(opened, "graphs", "x", arrays={name: np.zeros(1)}, strings={}, attributes={})
+            write_artefact(opened, "graphs", "x", arrays={name: np.zeros(1)}, strings={}, attributes={})
 
 
 def test_objects_that_a_manifest_names_outside_are_refused(store: Path, make: SimpleNamespace) -> None:

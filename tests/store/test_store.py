@@ -14,7 +14,7 @@ import pytest
 
 from gradstore.errors import IncompatibleError, IncompleteError, StoreNotFoundError, UsageError
 from gradstore.interchange import import_arrays
-from gradstore.store import DatasetWriter, create_store, forecast, open_store, write_artifact
+from gradstore.store import DatasetWriter, create_store, forecast, open_store, write_artefact
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,7 @@ def several(written: Path, tmp_path_factory: pytest.TempPathFactory, make: Simpl
     make.write(path, name="gsm8k", attributes={"target": True}, encoding="half", directions=("sgd",))
     make.write(path, name="pool", checkpoint="step-2", identity=make.identity(step=2, dim=16))
     DatasetWriter.open(path, **make.settings(name="half")).close()
-    write_artifact(create_store(path), "graphs", "default", arrays={}, strings={}, attributes={})
+    write_artefact(create_store(path), "graphs", "default", arrays={}, strings={}, attributes={})
     return path
 
 

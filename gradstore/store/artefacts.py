@@ -33,7 +33,7 @@ from gradstore.store.manifest import Sealed, read_manifest
 from gradstore.store.recorder import Recorder
 from gradstore.store.store import Store
 
-__all__ = ["Artifact", "read_artifact", "told_before", "write_artifact"]
+__all__ = ["Artefact", "read_artefact", "told_before", "write_artefact"]
 
 T = TypeVar("T")
 _TRIES = 3
@@ -65,8 +65,8 @@ class _Lazy(Mapping[str, T]):
         return len(self._names)
 
 
-class Artifact:
-    """A graph or a selection as stored; what is read is checked against the manifest. Made by `read_artifact`.
+class Artefact:
+    """A graph or a selection as stored; what is read is checked against the manifest. Made by `read_artefact`.
 
     Attributes
     ----------
@@ -94,7 +94,7 @@ class Artifact:
 
     def __repr__(self) -> str:
         names = ", ".join([*self.arrays, *self.strings])
-        return f"Artifact {self.kind}/{self.name}: {names}"
+        return f"Artefact {self.kind}/{self.name}: {names}"
 
 
 def _fresh(name: str) -> str:
@@ -130,7 +130,7 @@ def _members(sealed: Sealed) -> tuple[dict[str, Any], list[str], list[str]]:
     return attributes, lists[0], lists[1]
 
 
-def write_artifact(
+def write_artefact(
     store: Store,
     kind: str,
     name: str,
@@ -138,7 +138,7 @@ def write_artifact(
     arrays: Mapping[str, npt.NDArray[Any]],
     strings: Mapping[str, Sequence[str]],
     attributes: Mapping[str, Any],
-) -> Artifact:
+) -> Artefact:
     """Store a graph or a selection; one of the same name is replaced once the new one is whole.
 
     Parameters
@@ -154,7 +154,7 @@ def write_artifact(
 
     Returns
     -------
-    Artifact
+    Artefact
 
     Raises
     ------
@@ -182,11 +182,11 @@ def write_artifact(
         if place.get(METADATA) is None:
             place.put(METADATA, group_document())
         place.replace(fresh, name)
-    return read_artifact(store, kind, name)
+    return read_artefact(store, kind, name)
 
 
 def told_before(store: Store, kind: str, name: str) -> Mapping[str, Any] | None:
-    """What the artefact says of itself that `write_artifact` would replace; None if there is none.
+    """What the artefact says of itself that `write_artefact` would replace; None if there is none.
 
     One of a store below an overlay stays, and does not count.
 
@@ -208,7 +208,7 @@ def told_before(store: Store, kind: str, name: str) -> Mapping[str, Any] | None:
     if name not in (own.graphs if kind == "graphs" else own.selections):
         return None
     with suppress(GradstoreError):
-        return read_artifact(own, kind, name).attributes
+        return read_artefact(own, kind, name).attributes
     return {}
 
 
@@ -229,7 +229,7 @@ def _check(
             )
 
 
-def read_artifact(store: Store, kind: str, name: str) -> Artifact:
+def read_artefact(store: Store, kind: str, name: str) -> Artefact:
     """Open a graph or a selection.
 
     Parameters
@@ -243,7 +243,7 @@ def read_artifact(store: Store, kind: str, name: str) -> Artifact:
 
     Returns
     -------
-    Artifact
+    Artefact
 
     Raises
     ------
@@ -264,7 +264,7 @@ def read_artifact(store: Store, kind: str, name: str) -> Artifact:
         if manifest is not None:
             folders = (folder,) if place == name else (folder, store.at(f"{kind}/{name}"))
             with suppress(_ReplacedError):
-                return Artifact([Sealed(each, manifest) for each in folders], kind, name)
+                return Artefact([Sealed(each, manifest) for each in folders], kind, name)
     known = store.graphs if kind == "graphs" else store.selections
     if name not in known:
         raise StoreNotFoundError(f"{store.location}: {unknown_name(kind.removesuffix('s'), name, known)}")

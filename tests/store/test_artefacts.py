@@ -19,7 +19,7 @@ from gradstore.errors import (
     UsageError,
 )
 from gradstore.inspection import verify
-from gradstore.store import Artifact, Store, create_store, read_artifact, write_artifact
+from gradstore.store import Artefact, Store, create_store, read_artefact, write_artefact
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def store(tmp_path: Path) -> Store:
     return create_store(tmp_path / "s")
 
 
-def write(store: Store, version: int = 1, **changes: object) -> Artifact:
+def write(store: Store, version: int = 1, **changes: object) -> Artefact:
     given: dict[str, object] = {
         "arrays": {
             "neighbours": np.arange(6, dtype=np.int32).reshape(3, 2) * version,
@@ -38,33 +38,33 @@ def write(store: Store, version: int = 1, **changes: object) -> Artifact:
         "strings": {"ids": ["a", "", "ü\0"], "none": []},
         "attributes": {"version": version, "recall": 0.97},
     }
-    return write_artifact(store, "selections", "default", **{**given, **changes})  # type: ignore[arg-type]
+    return write_artefact(store, "selections", "default", **{**given, **changes})  # type: ignore[arg-type]
 
 
 def test_everything_comes_back_as_written(store: Store) -> None:
     write(store)
-    artifact = read_artifact(store, "selections", "default")
-    assert sorted(artifact.arrays) == ["cosines", "index", "neighbours", "nothing"]
-    assert artifact.arrays["neighbours"].tolist() == [[0, 1], [2, 3], [4, 5]]
-    assert artifact.arrays["neighbours"].dtype == np.int32
-    assert artifact.arrays["cosines"].tobytes() == np.linspace(-1, 1, 6, dtype=np.float32).tobytes()
-    assert artifact.arrays["index"].tobytes() == b"\x00\xff" * 5
-    assert artifact.arrays["nothing"].shape == (0, 4)
-    assert artifact.strings["ids"].tolist() == ["a", "", "ü\0"]
-    assert artifact.strings["none"].tolist() == []
-    assert artifact.attributes == {"version": 1, "recall": 0.97}
-    assert artifact.arrays["index"] is artifact.arrays["index"]
-    assert "gone" not in artifact.arrays
-    assert repr(artifact) == "Artifact selections/default: cosines, index, neighbours, nothing, ids, none"
+    artefact = read_artefact(store, "selections", "default")
+    assert sorted(artefact.arrays) == ["cosines", "index", "neighbours", "nothing"]
+    assert artefact.arrays["neighbours"].tolist() == [[0, 1], [2, 3], [4, 5]]
+    assert artefact.arrays["neighbours"].dtype == np.int32
+    assert artefact.arrays["cosines"].tobytes() == np.linspace(-1, 1, 6, dtype=np.float32).tobytes()
+    assert artefact.arrays["index"].tobytes() == b"\x00\xff" * 5
+    assert artefact.arrays["nothing"].shape == (0, 4)
+    assert artefact.strings["ids"].tolist() == ["a", "", "ü\0"]
+    assert artefact.strings["none"].tolist() == []
+    assert artefact.attributes == {"version": 1, "recall": 0.97}
+    assert artefact.arrays["index"] is artefact.arrays["index"]
+    assert "gone" not in artefact.arrays
+    assert repr(artefact) == "Artefact selections/default: cosines, index, neighbours, nothing, ids, none"
     assert store.selections == ("default",)
     assert verify(store.location) == []
 
 
 def test_large_arrays_are_cut_into_chunks(store: Store) -> None:
     values = np.arange(3_000_000, dtype=np.float64)
-    artifact = write(store, arrays={"values": values[:, None]})
+    artefact = write(store, arrays={"values": values[:, None]})
     assert len(list((Path(store.location) / "selections/default/values/c").iterdir())) == 3
-    assert (artifact.arrays["values"][:, 0] == values).all()
+    assert (artefact.arrays["values"][:, 0] == values).all()
 
 
 def test_a_new_one_replaces_the_old_and_changes_the_digest(store: Store) -> None:
@@ -72,7 +72,7 @@ def test_a_new_one_replaces_the_old_and_changes_the_digest(store: Store) -> None
     assert write(store).digest == first.digest
     second = write(store, 2, arrays={"fewer": np.zeros(1)})
     assert second.digest != first.digest
-    assert list(read_artifact(store, "selections", "default").arrays) == ["fewer"]
+    assert list(read_artefact(store, "selections", "default").arrays) == ["fewer"]
     assert [path.name for path in (Path(store.location) / "selections").iterdir() if path.is_dir()] == [
         "default"
     ]
@@ -90,7 +90,7 @@ def test_readers_see_the_old_or_the_new_one_and_never_none(store: Store) -> None
     with ThreadPoolExecutor(1) as pool:
         writing = pool.submit(replace)
         while not writing.done():
-            found = read_artifact(store, "selections", "default")
+            found = read_artefact(store, "selections", "default")
             version = found.attributes["version"]
             try:
                 rows = found.arrays["neighbours"]
@@ -116,7 +116,7 @@ def test_a_full_disk_leaves_the_old_one(store: Store, monkeypatch: pytest.Monkey
         patch.setattr(os, "fsync", refuse)
         with pytest.raises(StoreWriteError, match="once there is room"):
             write(store, 2)
-    assert read_artifact(store, "selections", "default").attributes["version"] == 1
+    assert read_artefact(store, "selections", "default").attributes["version"] == 1
     write(store, 2)
     assert verify(store.location) == []
 
@@ -126,18 +126,18 @@ def test_damage_is_found_on_reading(store: Store) -> None:
     path = Path(store.location) / "selections/default/index/c/0"
     path.write_bytes(path.read_bytes().replace(b"\xff", b"\xfe"))
     with pytest.raises(CorruptError, match="index/c/0 does not match its checksum"):
-        _ = read_artifact(store, "selections", "default").arrays["index"]
+        _ = read_artefact(store, "selections", "default").arrays["index"]
     (Path(store.location) / "selections/default/manifest.json").unlink()
     with pytest.raises(IncompleteError, match="has no manifest"):
-        read_artifact(store, "selections", "default")
+        read_artefact(store, "selections", "default")
 
 
 def test_an_unknown_name_gets_the_nearest(store: Store) -> None:
     write(store)
     with pytest.raises(StoreNotFoundError, match="unknown selection 'defualt'; did you mean 'default'"):
-        read_artifact(store, "selections", "defualt")
+        read_artefact(store, "selections", "defualt")
     with pytest.raises(UsageError, match="unknown kind of artefact 'graph'; did you mean 'graphs'"):
-        read_artifact(store, "graph", "default")
+        read_artefact(store, "graph", "default")
 
 
 @pytest.mark.parametrize(
