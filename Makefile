@@ -19,7 +19,8 @@ demo: $(READY)
 test: $(READY)
 	$(BIN)/python -m pytest -m "not real and not long" -n 3 --dist worksteal
 
-# More kills and more fuzzing, too.
+# More kills, more fuzzing and more examples, too.
+test-long: export GRADSTORE_EXAMPLES ?= 200
 test-long: export GRADSTORE_KILLS ?= 20
 test-long: export GRADSTORE_FUZZ ?= 500
 test-long: $(READY)
