@@ -20,9 +20,11 @@ from gradstore.gradients.rows import RowMaker
 from gradstore.progress import Log, unheard
 from gradstore.records import Example, GradientBlock, Row
 
-__all__ = ["ChunkComputer", "Prepared"]
+__all__ = ["NON_FINITE", "ZERO", "ChunkComputer", "Prepared"]
 
 EMBEDDING = "rds"
+ZERO, NON_FINITE = "zero gradient", "non-finite gradient"
+"""Why a row that was computed has no gradient to store."""
 # Each retry after an overflow in half precision divides the losses' factor by this.
 SCALE_STEP = 16.0
 
@@ -181,9 +183,7 @@ class ChunkComputer:
         for values in rows.values():
             finite &= np.isfinite(values).all(axis=1)
         losses = result.losses.cpu().numpy()
-        defects = np.where(
-            finite, np.where(largest == 0, "zero gradient", ""), "non-finite gradient"
-        ).tolist()
+        defects = np.where(finite, np.where(largest == 0, ZERO, ""), NON_FINITE).tolist()
         batch = _Batch(losses, defects, rows)
         overflowed = np.flatnonzero(~finite & np.isfinite(losses))
         if len(overflowed) and scale > 1:  # these rows alone: a row must not depend on others

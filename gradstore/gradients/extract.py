@@ -10,6 +10,7 @@ from typing import Unpack
 
 from gradstore.data import load_rows
 from gradstore.errors import DataError
+from gradstore.gradients.compute import NON_FINITE, ZERO
 from gradstore.gradients.kept import jobs_of
 from gradstore.gradients.report import ExtractReport
 from gradstore.gradients.run import CheckpointRun
@@ -100,8 +101,8 @@ def extract(
 
 
 def _check_worth(report: ExtractReport, store: str | Path) -> None:
-    """Refuse a finished data set of which no row can be used."""
-    if report.sealed and not report.valid:
+    """Refuse a finished data set of which no row can be used, though some have something to learn."""
+    if report.sealed and not report.valid and report.invalid.keys() & {ZERO, NON_FINITE}:
         place = f"{report.checkpoint}/{report.name}"
         reasons = "; ".join(f"{counted(count, 'row')}: {reason}" for reason, count in report.invalid.items())
         raise DataError(

@@ -206,7 +206,7 @@ def test_the_first_store_tells_of_the_checkpoint_and_artefacts_are_left(
     write_artefact(open_store(parts[0]), "graphs", "default", arrays={}, strings={}, attributes={})
     heard: list[str] = []
     merge(tmp_path / "out", [parts[0], tmp_path / "c"], log=heard.append)
-    assert open_store(tmp_path / "out").identity("step-1").weight == 1.0
+    assert open_store(tmp_path / "out").identity("step-1").weight == make.identity().weight
     assert open_store(tmp_path / "out").graphs == ()
     assert heard == [
         f"step-1: {tmp_path / 'c'} tells of it otherwise than {parts[0]}, which is kept",
