@@ -58,6 +58,7 @@ def cosines(rows: np.ndarray) -> np.ndarray:
     return (unit @ unit.T)[np.triu_indices(len(rows), 1)]
 
 
+@pytest.mark.long
 def test_projected_cosines_have_a_root_mean_square_error_of_at_most_00125(
     job: dict[str, Any], raw: gradstore.Dataset, tmp_path: Path
 ) -> None:
