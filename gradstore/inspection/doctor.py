@@ -22,10 +22,10 @@ from gradstore.inspection.doctor_commands import (
     paths_to_replace,
     select_rows,
 )
-from gradstore.inspection.lost import lost_groups
 from gradstore.storage import Folder, Location, open_folder
 from gradstore.store import Dataset, Store, open_store, read_artefact
 from gradstore.store.layout import CHECKPOINTS, COMING, METADATA
+from gradstore.store.lost import lost_groups
 from gradstore.store.root import read_root
 
 __all__ = ["Diagnosis", "Finding", "diagnose"]

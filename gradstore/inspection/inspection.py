@@ -9,7 +9,6 @@ from contextlib import contextmanager, suppress
 from gradstore.errors import CorruptError, GradstoreError
 from gradstore.graph.origin import check_graph, check_origin, rebuild_command, stale
 from gradstore.inspection.findings import Broken, Problem
-from gradstore.inspection.lost import Lost, lost_groups
 from gradstore.inspection.rowcheck import check_columns, check_rows
 from gradstore.progress import Bar
 from gradstore.records import canonical_json
@@ -31,6 +30,7 @@ from gradstore.store.layout import (
     parse_json,
     read_document,
 )
+from gradstore.store.lost import Lost, lost_groups
 from gradstore.store.manifest import Entry, Manifest, is_sealed, read_manifest
 from gradstore.store.parts import COLUMN_ARRAYS, finished, part_path, read_part
 from gradstore.store.store import Store

@@ -124,8 +124,12 @@ def select(
     6
     """
     from gradstore.store import open_store
+    from gradstore.store.lost import lost_groups
 
     opened = open_store(store) if isinstance(store, str | Path) else store
+    here = opened.folder.path is not None  # elsewhere every look is a request
+    for lost in lost_groups(opened.folder) if here else ():
+        log(f"{lost.place} {lost.what}: it is left out; `gradstore doctor {opened.location}` says more")
     rule = resolve(selector, params)
     wishes = [target] if isinstance(target, str) else list(target or ())
     check_balance(balance, len(wishes))

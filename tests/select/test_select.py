@@ -23,6 +23,27 @@ def store(tmp_path: Path) -> Store:
     return tiny_store(tmp_path / "s")
 
 
+def test_a_checkpoint_that_lost_its_document_is_not_left_out_without_a_word(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for checkpoint in ("one", "two"):
+        for name in ("pool", "aim"):
+            gradstore.import_arrays(
+                tmp_path / "s",
+                name=name,
+                checkpoint=checkpoint,
+                gradients=rng.standard_normal((9, 4)),
+                direction="sgd",
+                target=name == "aim",
+            )
+    (tmp_path / "s" / "checkpoints" / "one" / "zarr.json").unlink()
+    heard: list[str] = []
+    gradstore.select(tmp_path / "s", selector="less", target="aim", budget=3, log=heard.append)
+    assert any(
+        line.startswith("checkpoints/one holds aim, pool and has lost its zarr.json: it is left out")
+        for line in heard
+    )
+
+
 def test_every_built_in_selector_chooses_from_a_store(store: Store) -> None:
     gradstore.build_graph(store, neighbours=12)
     for selector in ("random", "less", "g2is"):
