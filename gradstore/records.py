@@ -16,7 +16,9 @@ from gradstore.errors import UsageError
 __all__ = [
     "DIRECTIONS",
     "HASH_LENGTH",
+    "NON_FINITE",
     "PROJECTIONS",
+    "ZERO",
     "CheckpointIdentity",
     "Example",
     "GradientBlock",
@@ -31,6 +33,8 @@ __all__ = [
 DIRECTIONS = ("sgd", "sign", "adam", "precond", "adam-true", "rds")
 HASH_LENGTH = 24
 """Hexadecimal digits of a content hash: 96 bits, a chance of 1e-11 of any clash among a billion rows."""
+ZERO, NON_FINITE = "zero gradient", "non-finite gradient"
+"""Why a row that has something to learn is stored as invalid."""
 PROJECTIONS = ("sjlt", "rademacher", "kron", "kron+sjlt", "none")
 
 

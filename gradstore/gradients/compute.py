@@ -18,13 +18,11 @@ from gradstore.gradients.engine import GradientEngine
 from gradstore.gradients.observe import MixedRowsError
 from gradstore.gradients.rows import RowMaker
 from gradstore.progress import Log, unheard
-from gradstore.records import Example, GradientBlock, Row
+from gradstore.records import NON_FINITE, ZERO, Example, GradientBlock, Row
 
-__all__ = ["NON_FINITE", "ZERO", "ChunkComputer", "Prepared"]
+__all__ = ["ChunkComputer", "Prepared"]
 
 EMBEDDING = "rds"
-ZERO, NON_FINITE = "zero gradient", "non-finite gradient"
-"""Why a row that was computed has no gradient to store."""
 # Each retry after an overflow in half precision divides the losses' factor by this.
 SCALE_STEP = 16.0
 

@@ -10,7 +10,6 @@ from typing import Unpack
 
 from gradstore.data import load_rows
 from gradstore.errors import DataError
-from gradstore.gradients.compute import NON_FINITE, ZERO
 from gradstore.gradients.kept import jobs_of
 from gradstore.gradients.report import ExtractReport
 from gradstore.gradients.run import CheckpointRun
@@ -19,6 +18,7 @@ from gradstore.gradients.settings import Options, Settings
 from gradstore.gradients.spool import TokenSpool
 from gradstore.parts import share_of
 from gradstore.progress import Log, Progress, counted, silent, unheard
+from gradstore.records import NON_FINITE, ZERO
 from gradstore.sharing import write_card
 from gradstore.store import open_store
 

@@ -20,7 +20,6 @@ __all__ = [
     "Lists",
     "exact_lists",
     "exact_neighbours",
-    "nearest_between",
     "nearest_to",
     "tile",
 ]
@@ -127,17 +126,9 @@ def exact_lists(
     return [finished(each, [of_block[k] for of_block in pools]) for k, each in enumerate(wanted)]
 
 
-def nearest_to(vectors: Vectors, queries: Index, m: int, *, others: range | None = None) -> Lists:
-    """The m nearest other rows of the rows `queries`, as `exact_neighbours` gives them.
-
-    `others` limits the neighbours to a range of rows.
-    """
-    return listed_among(vectors, queries, Wanted(1, m), others=others)
-
-
-def nearest_between(vectors: Vectors, rows: range, others: range, m: int) -> Lists:
-    """The m nearest among `others` of each of `rows`, as `exact_neighbours` gives them."""
-    return nearest_to(vectors, np.arange(rows.start, rows.stop), m, others=others)
+def nearest_to(vectors: Vectors, queries: Index, m: int) -> Lists:
+    """The m nearest other rows of the rows `queries`, as `exact_neighbours` gives them."""
+    return listed_among(vectors, queries, Wanted(1, m))
 
 
 def listed_among(
@@ -145,16 +136,14 @@ def listed_among(
     queries: Index,
     wanted: Wanted,
     *,
-    others: range | None = None,
     progress: Progress = silent,
 ) -> Lists:
-    """One list, over the rows `others`, for each of the rows `queries`, which are held in memory."""
-    others = range(len(vectors)) if others is None else others
+    """One list, over all rows, for each of the rows `queries`, which are held in memory."""
     engine = engine_for(vectors)
     blocks = [queries[start : start + TILE] for start in range(0, len(queries), TILE)]
     held = [(block, engine.load(vectors.take(block)), pool(vectors, block, wanted)) for block in blocks]
-    with progress(len(others), "rows", "comparing") as bar:
-        for nodes, loaded in tiles(vectors, engine, others):
+    with progress(len(vectors), "rows", "comparing") as bar:
+        for nodes, loaded in tiles(vectors, engine, range(len(vectors))):
             for block, left, best in held:
                 product = engine.multiply(left, loaded)
                 values = product if wanted.sign > 0 else -product

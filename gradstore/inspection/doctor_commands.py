@@ -20,18 +20,22 @@ _REFUSALS = {"embed_rows": "--no-embed-rows", "embed_adapter": "--no-embed-adapt
 _SWITCHES = ("target", "init_lora", "gradient_checkpointing")
 # What a store may put into a command that people paste: whoever wrote it must not choose what code is run.
 _VALUES = (
-    *(
-        "name",
-        "directions",
-        "parameters",
-        "projection",
-        "dim",
-        "seed",
-        "encoding",
-        "chunk_rows",
-        "token_budget",
-    ),
-    *("max_length", "lora_r", "lora_alpha", "target_modules", "quantize", "fmt", "dtype"),
+    "name",
+    "directions",
+    "parameters",
+    "projection",
+    "dim",
+    "seed",
+    "encoding",
+    "chunk_rows",
+    "token_budget",
+    "max_length",
+    "lora_r",
+    "lora_alpha",
+    "target_modules",
+    "quantize",
+    "fmt",
+    "dtype",
 )
 _SPELLED = {"directions": "direction", "fmt": "format"}
 

@@ -13,7 +13,15 @@ import numpy.typing as npt
 
 from gradstore.errors import UsageError
 from gradstore.progress import Bar, Progress, silent
-from gradstore.records import CheckpointIdentity, GradientBlock, ProjectionSpec, content_hash, digest
+from gradstore.records import (
+    NON_FINITE,
+    ZERO,
+    CheckpointIdentity,
+    GradientBlock,
+    ProjectionSpec,
+    content_hash,
+    digest,
+)
 from gradstore.sharing.card import write_card
 from gradstore.store.columns import utf8
 from gradstore.store.dataset import Dataset
@@ -245,7 +253,7 @@ def _block(
         numbers = np.asarray(gradients, dtype=np.float32)
     finite = np.isfinite(numbers).all(axis=1)
     valid = finite & (numbers != 0).any(axis=1)
-    reasons = np.where(valid, "", np.where(finite, "zero gradient", "non-finite gradient"))
+    reasons = np.where(valid, "", np.where(finite, ZERO, NON_FINITE))
     part = {name: values[span.start : span.stop] for name, values in columns.items()}
     return GradientBlock(
         ids=part["ids"],
